@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import os
+import uuid
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import trio
 import trio.testing
+from psycopg import sql
 
 
 @pytest.fixture
@@ -25,3 +31,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in names}
     trio.run(partial(pyfuncitem.obj, **arguments), clock=arguments.get("autojump_clock"), strict_exception_groups=True)
     return True
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """A database of its own with the schema, dropped afterwards."""
+    server = os.environ["TEST_DATABASE_SERVER"]
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        with psycopg.connect(f"{server}/{name}") as fresh:
+            for path in sorted((Path(__file__).parents[1] / "nexus/db/schema").glob("*.sql")):
+                fresh.execute(path.read_text())
+        yield f"{server}/{name}"
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
