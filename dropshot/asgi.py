@@ -1,0 +1,162 @@
+"""What happens to a request outside its handler: id, body, `api-version`, log line. One ASGI layer around the app.
+
+The whole body is read before the handler is called, and what the client does after that is kept from the handler: it
+runs to its end whether or not somebody still waits for the answer (as upstream's servers do by default). So a client
+that hangs up cannot stop a saga's creation half way. A client that hangs up *before* its body is complete is ignored.
+
+Keeping the disconnect from Quart also mends a trap: Quart would cancel the task that is still sending the last piece
+of the answer, Hypercorn's idle timer would not start, and the server could neither expire nor close the connection.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import trio
+
+from dropshot.address import SocketAddr
+from dropshot.errors import HttpError, bad_request
+from dropshot.versions import HEADER as VERSION_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope, Scope
+
+    from dropshot.logging import Log
+    from dropshot.versions import ApiVersion, ApiVersions
+
+BODY_TIMEOUT_S = 60.0
+"""A client that takes longer to send its body is refused."""
+
+_KEY = "dropshot.request"
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request as its handler and its log line see it. Lives in the ASGI scope."""
+
+    id: str
+    log: Log
+    api_version: ApiVersion | None = None
+    body_refusal: HttpError | None = None
+    """Why there is no body; for the handler that wants one."""
+    error: HttpError | None = None
+    """What the answer was, if it was an error."""
+    status: int | None = None
+
+
+def record_of(scope: Mapping[str, Any]) -> RequestRecord:
+    """The record of the request with this ASGI scope."""
+    return cast("RequestRecord", scope[_KEY])
+
+
+class RequestLayer:
+    """The ASGI application around `app`, which sees one complete request at a time and never a disconnect."""
+
+    def __init__(
+        self, app: ASGIFramework, *, log: Log, max_body_bytes: int, api_versions: ApiVersions | None = None
+    ) -> None:
+        self._app = app
+        self._log = log
+        self._max_body_bytes = max_body_bytes
+        self._api_versions = api_versions
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        start = trio.current_time()
+        request_id = str(uuid.uuid4())
+        record = RequestRecord(request_id, self._log.bind(req_id=request_id))
+        cast("dict[str, Any]", scope)[_KEY] = record
+
+        body = await self._read_body(receive, record)
+        if body is None:
+            return
+
+        async def give_body_then_nothing() -> Any:
+            nonlocal body
+            if body is None:
+                await trio.sleep_forever()
+            message = {"type": "http.request", "body": body, "more_body": False}
+            body = None
+            return message
+
+        async def send_with_request_id(message: ASGISendEvent) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        refusal = self._negotiate_version(scope, record)
+        if refusal is None:
+            await self._app(scope, give_body_then_nothing, send_with_request_id)
+        else:
+            await _send_error(refusal, record, send_with_request_id)
+        self._log_completion(scope, record, latency_s=trio.current_time() - start)
+
+    async def _read_body(self, receive: ASGIReceiveCallable, record: RequestRecord) -> bytes | None:
+        """The body, or None if the client went away. Too big a one is read to its end all the same, and dropped:
+        a client that is still sending would never see the answer.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        with trio.move_on_after(BODY_TIMEOUT_S) as scope:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                size += len(message["body"])
+                if size <= self._max_body_bytes:
+                    pieces.append(message["body"])
+                if not message["more_body"]:
+                    break
+        if scope.cancelled_caught:
+            record.body_refusal = bad_request(f"request body took longer than {BODY_TIMEOUT_S:.0f} seconds")
+        elif size > self._max_body_bytes:
+            record.body_refusal = bad_request(f"request body exceeded maximum size of {self._max_body_bytes} bytes")
+        return b"" if record.body_refusal is not None else b"".join(pieces)
+
+    def _negotiate_version(self, scope: HTTPScope, record: RequestRecord) -> HttpError | None:
+        if self._api_versions is None:
+            return None
+        wanted = VERSION_HEADER.encode()
+        header = next((value.decode("latin1") for name, value in scope["headers"] if name.lower() == wanted), None)
+        try:
+            record.api_version = self._api_versions.requested(header)
+        except HttpError as refusal:
+            return refusal
+        return None
+
+    def _log_completion(self, scope: HTTPScope, record: RequestRecord, *, latency_s: float) -> None:
+        fields: dict[str, Any] = {}
+        if record.error is not None:
+            fields["error_message_external"] = record.error.message
+            if record.error.internal_message is not None:
+                fields["error_message_internal"] = record.error.internal_message
+        query = scope["query_string"].decode("latin1")
+        client = scope["client"]
+        self._log.info(
+            "request completed",
+            **fields,
+            latency_us=round(latency_s * 1_000_000),
+            response_code=record.status,
+            uri=f"{scope['path']}?{query}" if query else scope["path"],
+            method=scope["method"],
+            req_id=record.id,
+            remote_addr=str(SocketAddr(*client[:2])) if client else "unknown",
+        )
+
+
+async def _send_error(error: HttpError, record: RequestRecord, send: ASGISendCallable) -> None:
+    record.error = error
+    body = error.body(record.id)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
