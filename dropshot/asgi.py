@@ -92,6 +92,9 @@ class RequestLayer:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                # Before the client can see the end: who has an answer finds its line in the log.
+                self._log_completion(scope, record, latency_s=trio.current_time() - start)
             await send(message)
 
         refusal = self._negotiate_version(scope, record)
@@ -99,7 +102,6 @@ class RequestLayer:
             await self._app(scope, give_body_then_nothing, send_with_request_id)
         else:
             await _send_error(refusal, record, send_with_request_id)
-        self._log_completion(scope, record, latency_s=trio.current_time() - start)
 
     async def _read_body(self, receive: ASGIReceiveCallable, record: RequestRecord) -> bytes | None:
         """The body, or None if the client went away. Too big a one is read to its end all the same, and dropped:
