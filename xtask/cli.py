@@ -1,0 +1,42 @@
+"""The command tree of xtask. A command's module is imported when it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cyclopts
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = cyclopts.App(
+    name="xtask",
+    help="Developer commands of the simulated control plane.",
+    version_flags=(),
+    result_action="return_value",
+)
+app.command("xtask.omicron_dev:app", name="omicron-dev", help="Run a simulated control-plane stack.")
+app.command("xtask.db_dev:app", name="db-dev", help="Run an ephemeral database alone.")
+app.command("xtask.checks:test", name="test", help="Check, then run all tests.")
+app.command("xtask.checks:check", name="check", help="Lint, formatting, types and layering.")
+app.command("xtask.bench:app", name="bench", help="Measure the stack, as ratios to a floor in the same run.")
+
+
+@app.command
+def bootstrap() -> int:
+    """Make or update the Python environment that all commands run in (.venv), and print its interpreter."""
+    import sys
+
+    print(sys.executable)  # the environment was made before this module could be imported
+    return 0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit status: the command's own, or 2 (with help on stderr) where no command was named."""
+    _, apps, rest = app.parse_commands(arguments)
+    if not rest and apps[-1].default_command is None:
+        app.help_print(arguments, console=Console(stderr=True))
+        return 2
+    status = app(arguments)
+    return status if isinstance(status, int) else 0
