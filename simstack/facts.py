@@ -1,0 +1,100 @@
+"""What a running stack is: where everything listens, as plain data.
+
+`omicron-dev run-all --json` prints it, `status` and `env` read it, and `xtask.banner` draws it. Addresses are text, as a
+client wants them: `[::1]:12221`; URLs start with a scheme.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+
+class NexusFacts(msgspec.Struct, frozen=True):
+    id: UUID
+    external_address: str
+    internal_address: str
+    pid: int
+    log: Path
+
+
+class DatabaseFacts(msgspec.Struct, frozen=True):
+    """`kind` labels the lines of the summary."""
+
+    kind: str
+    pid: int
+    url: str
+    address: str
+    directory: Path
+    log: Path
+
+
+class DnsFacts(msgspec.Struct, frozen=True):
+    zone: str
+    http_url: str
+    address: str
+
+
+class GatewayFacts(msgspec.Struct, frozen=True):
+    switch: str
+    url: str
+    log: Path
+
+
+class SiloFacts(msgspec.Struct, frozen=True):
+    """The login that the stack was made with. The password is public: it is the same for every stack."""
+
+    name: str
+    user: str
+    password: str
+
+
+class StackFacts(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    pid: int
+    directory: Path
+    log: Path
+    nexuses: list[NexusFacts]
+    database: DatabaseFacts
+    internal_dns: DnsFacts
+    external_dns: DnsFacts
+    gateways: list[GatewayFacts]
+    silo: SiloFacts
+    second_nexus_config: Path
+
+
+def environment(facts: StackFacts) -> dict[str, str]:
+    """The variables that point omdb at this stack's first Nexus, its database, its DNS and its first gateway."""
+    return {
+        "OMDB_NEXUS_URL": f"http://{facts.nexuses[0].internal_address}",
+        "OMDB_DB_URL": facts.database.url,
+        "OMDB_DNS_SERVER": facts.internal_dns.address,
+        "OMDB_MGS_URL": facts.gateways[0].url,
+    }
+
+
+ServiceState: TypeAlias = Literal["starting", "running", "stopped", "exited"]
+
+
+class ServiceStatus(msgspec.Struct, frozen=True):
+    """One service as its owner, the launcher, sees it; whether it answers is for the reader to try.
+
+    `state` is `starting`, `running`, `stopped` (asked for) or `exited`; `detail` says what it waits for or how it ended.
+    """
+
+    name: str
+    protocol: Literal["http", "dns", "postgres"]
+    state: ServiceState
+    address: str
+    pid: int
+    uptime_s: float
+    detail: str = ""
+
+
+class StackStatus(msgspec.Struct, frozen=True):
+    facts: StackFacts
+    uptime_s: float
+    services: list[ServiceStatus]

@@ -1,0 +1,105 @@
+"""The configuration files of a stack's Nexuses: a given file with this stack's addresses put in."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import tomli_w
+
+from dropshot.address import SocketAddr
+
+
+class BadNexusConfig(Exception):
+    """The given file cannot be used; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NexusTemplate:
+    """A Nexus configuration file as given, of which only the addresses are looked at here; Nexus checks the rest."""
+
+    path: Path
+    content: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> NexusTemplate:
+        """Raises BadNexusConfig."""
+        try:
+            content = tomllib.loads(path.read_text())
+        except OSError as exc:
+            raise BadNexusConfig(f"cannot read {path}: {exc.strerror}") from exc
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise BadNexusConfig(f"{path} is not TOML: {exc}") from exc
+        return cls(path, content)
+
+    @property
+    def nexus_id(self) -> UUID:
+        text = self._deployment("id")
+        try:
+            return UUID(text)
+        except ValueError as exc:
+            raise BadNexusConfig(f"{self.path}: deployment.id: {text!r} is not a UUID") from exc
+
+    @property
+    def external_address(self) -> SocketAddr:
+        return self._address("dropshot_external")
+
+    @property
+    def internal_address(self) -> SocketAddr:
+        return self._address("dropshot_internal")
+
+    def _address(self, server: str) -> SocketAddr:
+        text = self._deployment(server, "bind_address")
+        try:
+            return SocketAddr.parse(text)
+        except ValueError as exc:
+            raise BadNexusConfig(f"{self.path}: deployment.{server}.bind_address: {exc}") from exc
+
+    def _deployment(self, *keys: str) -> str:
+        value: Any = self.content.get("deployment")
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, str):
+            raise BadNexusConfig(f"{self.path}: deployment.{'.'.join(keys)} is missing")
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NexusPlan:
+    """One Nexus of a stack: who it is, where it listens, what it uses. Ports may be 0.
+
+    `log` is the file it logs to; without one it logs as the template says.
+    """
+
+    id: UUID
+    external_address: SocketAddr
+    internal_address: SocketAddr
+    database_url: str
+    internal_dns: SocketAddr
+    log: Path | None
+    gateways: tuple[SocketAddr, ...] = ()
+
+
+def write_nexus_config(template: NexusTemplate, plan: NexusPlan, path: Path) -> None:
+    """Write `template` with `plan` put in, readable by its owner alone (a database URL may hold a password)."""
+    content = dict(template.content)
+    deployment = dict(content["deployment"])
+    deployment["id"] = str(plan.id)
+    for server, address in (
+        ("dropshot_external", plan.external_address),
+        ("dropshot_internal", plan.internal_address),
+    ):
+        deployment[server] = {**deployment.get(server, {}), "bind_address": str(address)}
+    deployment["internal_dns"] = {"type": "from_address", "address": str(plan.internal_dns)}
+    deployment["database"] = {"type": "from_url", "url": plan.database_url}
+    content["deployment"] = deployment
+    if plan.log is not None:
+        level = content.get("log", {}).get("level", "info")
+        content["log"] = {"level": level, "mode": "file", "path": str(plan.log), "if_exists": "append"}
+    if plan.gateways:
+        content["mgd"] = {f"switch{n}": {"address": str(address)} for n, address in enumerate(plan.gateways)}
+    path.touch(mode=0o600)
+    path.write_text(tomli_w.dumps(content))

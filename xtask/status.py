@@ -1,0 +1,155 @@
+"""`xtask omicron-dev status`: what the launcher says runs, and whether it answers when asked."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import sys
+from typing import Literal, TypeAlias
+
+import msgspec
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from dropshot.address import SocketAddr
+from simstack.facts import ServiceStatus, StackStatus
+
+PROBE_TIMEOUT_S = 2.0
+
+ROOT_NS_QUERY = bytes.fromhex("5359 0000 0001 0000 0000 0000 00 0002 0001")
+"""`. NS`: a name in no served zone, which our servers answer all the same."""
+
+Health: TypeAlias = Literal["answers", "silent", "down"]
+HEALTH_STYLES: dict[Health, str] = {"answers": "green", "silent": "red", "down": "yellow"}
+
+
+class ServiceHealth(msgspec.Struct, frozen=True):
+    """A service and what came of connecting to it: `down` means that its owner says it does not run."""
+
+    name: str
+    health: Health
+    state: str
+    address: str
+    pid: int
+    uptime_s: float
+    detail: str
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """`sagas` counts the rows of the table `saga` by state; null when the database does not answer."""
+
+    stack: StackStatus
+    services: list[ServiceHealth]
+    sagas: dict[str, int] | None
+
+    @property
+    def healthy(self) -> bool:
+        return all(service.health == "answers" for service in self.services)
+
+
+def examine(stack: StackStatus) -> Examined:
+    """Ask every service of `stack` whether it answers, and the database for its sagas."""
+    sagas = _sagas_by_state(stack.facts.database.url)
+    services = [
+        ServiceHealth(
+            service.name,
+            _health(service, sagas),
+            service.state,
+            service.address,
+            service.pid,
+            service.uptime_s,
+            service.detail,
+        )
+        for service in stack.services
+    ]
+    return Examined(stack, services, sagas)
+
+
+def _health(service: ServiceStatus, sagas: dict[str, int] | None) -> Health:
+    if service.state not in ("starting", "running"):
+        return "down"
+    return "answers" if _answers(service, database_answers=sagas is not None) else "silent"
+
+
+def _answers(service: ServiceStatus, *, database_answers: bool) -> bool:
+    """Ask in the service's own protocol: a stopped process still accepts connections."""
+    address = SocketAddr.parse(service.address)
+    match service.protocol:
+        case "http":
+            return _answers_http(address)
+        case "dns":
+            return _answers_dns(address)
+        case "postgres":
+            return database_answers
+
+
+def _answers_http(address: SocketAddr) -> bool:
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", "/v1/ping")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _answers_dns(address: SocketAddr) -> bool:
+    family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(PROBE_TIMEOUT_S)
+        try:
+            client.connect((address.host, address.port))
+            client.send(ROOT_NS_QUERY)
+            client.recv(512)
+        except OSError:
+            return False
+    return True
+
+
+def _sagas_by_state(url: str) -> dict[str, int] | None:
+    try:
+        with psycopg.connect(url, connect_timeout=int(PROBE_TIMEOUT_S)) as connection:
+            rows = connection.execute("SELECT saga_state, count(*) FROM saga GROUP BY saga_state ORDER BY saga_state")
+            return dict(rows.fetchall())
+    except psycopg.Error:
+        return None
+
+
+def render(examined: Examined) -> None:
+    """Draw it on stdout."""
+    console = Console(file=sys.stdout, soft_wrap=True)
+    facts = examined.stack.facts
+    console.print(f"stack {facts.name}, up {_age(examined.stack.uptime_s)}, in {facts.directory}", highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("SERVICE", "HEALTH", "ADDRESS", "PID", "UPTIME", ""):
+        table.add_column(heading, no_wrap=True, overflow="ignore")
+    for service in examined.services:
+        table.add_row(
+            service.name,
+            f"[{HEALTH_STYLES[service.health]}]{service.health}[/]",
+            service.address.replace("[", "\\["),
+            str(service.pid),
+            _age(service.uptime_s),
+            service.detail.replace("[", "\\["),
+        )
+    console.print(table)
+    console.print(_sagas_line(examined.sagas), highlight=False)
+
+
+def _sagas_line(sagas: dict[str, int] | None) -> str:
+    if sagas is None:
+        return "sagas: unknown, the database does not answer"
+    if not sagas:
+        return "sagas: none"
+    return "sagas: " + ", ".join(f"{count} {state}" for state, count in sagas.items())
+
+
+def _age(seconds: float) -> str:
+    minutes, secs = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes}m"
+    return f"{minutes}m {secs}s" if minutes else f"{secs}s"
