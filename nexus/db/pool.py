@@ -14,7 +14,7 @@ import math
 import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 import trio
@@ -26,6 +26,8 @@ from nexus.db.errors import DatabaseUnavailable, PoolClosed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from dropshot.logging import Log
 
 T = TypeVar("T")
 
@@ -53,13 +55,6 @@ class Timeouts:
 
     retry_s: float = 3.0
     """How long after its start `Pool.transaction` still begins another run."""
-
-
-class Log(Protocol):
-    """What the pool needs of a bound structlog logger."""
-
-    def info(self, event: str, /, **fields: object) -> object: ...
-    def warning(self, event: str, /, **fields: object) -> object: ...
 
 
 class Pool:
