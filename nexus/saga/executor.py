@@ -1,0 +1,301 @@
+"""The trio shell of one saga: carries out what its `SagaExecution` says.
+
+The order of every step is the durability guarantee:
+
+1. `record()` the event in the execution (which refuses an illegal one) and enqueue it to the log, in one go;
+2. go on: ask the execution what is due;
+3. but before *calling any action or undo action*, and before the end is shown, wait until everything enqueued for
+   this saga is durable.
+
+So the log that a crash leaves behind knows of every call that was ever begun, and no call is begun after an event that
+the log may lose. Start, End and constants call nothing and never wait. And since every call, also one that a recovery
+repeats, is preceded by a write, no call is begun under a claim that the store has already given to somebody else.
+
+Cancellation is a crash: nothing is shielded, and an error that comes of being cancelled is not a failure.
+
+    run()  a nursery of its own, with one task for each action or undo action that is being called;
+           each records its result and starts what has become due, until nothing is
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from nexus.saga.action import ActionContext, ActionFailure
+from nexus.saga.action_error import ActionError, ActionFailed, DeserializeFailed, SerializeFailed, UndoActionError
+from nexus.saga.dag import ActionNode
+from nexus.saga.errors import PayloadMismatch, SagaEnded, SagaError, UnstorablePayload
+from nexus.saga.execution import Finish, Pass, RunAction, RunUndo
+from nexus.saga.ids import NodeId
+from nexus.saga.log import EventKind, NodeEvent, NodeStatus
+from nexus.saga.payload import JsonValue, decode, encode, printable, to_json_value
+from nexus.saga.store import NodeAttempt, StateUpdate, StoredState
+
+if TYPE_CHECKING:
+    from nexus.saga.action import ActionRegistry, AnyAction
+    from nexus.saga.execution import Outcome, SagaExecution
+    from nexus.saga.logger import Logger
+    from nexus.saga.store import CallKind, SagaLogWriter, StoredSaga
+
+MAX_MESSAGE = 10_000
+"""Characters of an error's text that are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoRetries:
+    """How often, by one process, an undo action is called while its error is transient, and the pauses between."""
+
+    calls: int = 10
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 30.0
+
+
+class SagaExecutor:
+    """Runs one saga under one claim. Made for one `run`; for a saga that is in the store already, `resume` first."""
+
+    def __init__(
+        self,
+        execution: SagaExecution,
+        saga_log: SagaLogWriter,
+        *,
+        registry: ActionRegistry,
+        undo_retries: UndoRetries,
+        log: Logger,
+    ) -> None:
+        self.execution = execution
+        self.claim = saga_log.claim
+        self._saga_id = execution.saga_id
+        self._saga_log = saga_log
+        self._registry = registry
+        self._undo_retries = undo_retries
+        self._log = log
+        self._attempts: dict[tuple[NodeId, CallKind], int] = {}  # how many are recorded
+        self._stored_state = StoredState.RUNNING
+        self._calling: set[NodeId] = set()
+        self._succeeded: dict[NodeId, trio.Event] = {}
+        self._refusal: SagaError | None = None
+        self._ended = False
+
+    def resume(self, stored: StoredSaga) -> None:
+        """Take over what is stored beside the events."""
+        self._stored_state = stored.state
+        for attempt in stored.attempts:
+            key = attempt.node_id, attempt.kind
+            self._attempts[key] = max(attempt.attempt, self._attempts.get(key, 0))
+
+    async def run(self) -> Outcome:
+        """Run the saga to its end, and return that when it is durable.
+
+        Raises SagaLost or WriteRefused, with every call cancelled, if the store takes no more writes of this saga.
+        """
+        try:
+            with trio.CancelScope() as scope:
+
+                def stop(error: SagaError) -> None:
+                    self._refusal = error
+                    scope.cancel()
+
+                self._saga_log.on_refused(stop)
+                self._note_interrupted_calls()
+                async with trio.open_nursery() as nursery:
+                    self._go_on(nursery)
+                return await self._finish()
+        except* SagaError:
+            if self._refusal is None:
+                raise
+        finally:
+            self._ended = True
+            for event in self._succeeded.values():
+                event.set()
+        assert self._refusal is not None, "nothing else cancels the scope"
+        raise self._refusal
+
+    async def wait_succeeded(self, node_id: NodeId) -> None:
+        """Wait until the node's `succeeded` is durable.
+
+        Raises SagaEnded if the saga came to its end without, SagaLost or WriteRefused if that stopped it.
+        """
+        while not self.execution.has_succeeded(node_id):
+            if self._refusal is not None:
+                raise self._refusal
+            if self._ended:
+                name = self.execution.dag.node_name(node_id)
+                raise SagaEnded(f'saga {self._saga_id} is not running any more, and its node "{name}" did not succeed')
+            await self._succeeded.setdefault(node_id, trio.Event()).wait()
+        await self._saga_log.durable()
+
+    def _go_on(self, nursery: trio.Nursery) -> None:
+        """Start what is due and not under way, in `run`'s nursery: a call ends with the saga, not with its cause."""
+        for command in self._due_calls():
+            node_id = command.node_id
+            if node_id in self._calling:
+                continue
+            self._calling.add(node_id)
+            match command, self.execution.status(node_id):
+                case RunAction(), NodeStatus.NEVER_STARTED:
+                    self._record(NodeEvent.started(self._saga_id, node_id))
+                case RunUndo(), NodeStatus.SUCCEEDED:
+                    self._record(NodeEvent.undo_started(self._saga_id, node_id))
+                case _:
+                    pass  # it had begun when the process before this one died
+            nursery.start_soon(self._call, nursery, command)
+
+    def _due_calls(self) -> list[RunAction | RunUndo]:
+        """Whatever calls nothing is passed on the way."""
+        while True:
+            calls: list[RunAction | RunUndo] = []
+            passed = False
+            for command in self.execution.next_commands():
+                match command:
+                    case Pass(_, events):
+                        for event in events:
+                            self._record(event)
+                        passed = True
+                    case RunAction() | RunUndo():
+                        calls.append(command)
+                    case Finish():
+                        pass
+            if not passed:
+                return calls
+
+    async def _call(self, nursery: trio.Nursery, command: RunAction | RunUndo) -> None:
+        node_id = command.node_id
+        node = self.execution.dag.nodes[node_id]
+        assert isinstance(node, ActionNode), "only action nodes call anything"
+        action = self._registry[node.action_name]
+        match command:
+            case RunAction():
+                event = await self._call_action(node_id, action)
+            case RunUndo():
+                event = await self._call_undo(node_id, action)
+        self._calling.remove(node_id)
+        self._record(event)
+        self._go_on(nursery)
+
+    async def _call_action(self, node_id: NodeId, action: AnyAction) -> NodeEvent:
+        await self._saga_log.durable()
+        try:
+            output = await action.run(self._context(node_id, action))
+        except Exception as error:
+            # An action that turns its own cancellation into another error has not failed: this process is stopping.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._log_failure("action failed", node_id, error)
+            return NodeEvent.failed(self._saga_id, node_id, _action_error(error))
+        try:
+            return NodeEvent.succeeded(self._saga_id, node_id, encode(output))
+        except UnstorablePayload as error:
+            self._log_failure("output of an action cannot be stored", node_id, error)
+            return NodeEvent.failed(self._saga_id, node_id, SerializeFailed(printable(str(error))))
+
+    async def _call_undo(self, node_id: NodeId, action: AnyAction) -> NodeEvent:
+        if action.undo is None:
+            return NodeEvent.undo_finished(self._saga_id, node_id)
+        pause_s = self._undo_retries.first_pause_s
+        for call in range(1, self._undo_retries.calls + 1):
+            await self._saga_log.durable()
+            try:
+                await action.undo(self._context(node_id, action))
+            except Exception as error:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                attempt = self._attempts.get((node_id, "undo"), 0) + 1
+                self._log_failure("undo action failed", node_id, error, attempt=attempt)
+                if call == self._undo_retries.calls or not getattr(error, "retryable", False):
+                    return NodeEvent.undo_failed(self._saga_id, node_id, _undo_error(error, attempt=attempt))
+                self._note_attempt(node_id, "undo", error={"message": _message(error)})
+                await trio.sleep(pause_s)
+                pause_s = min(pause_s * 2, self._undo_retries.longest_pause_s)
+            else:
+                break
+        return NodeEvent.undo_finished(self._saga_id, node_id)
+
+    def _context(self, node_id: NodeId, action: AnyAction) -> ActionContext[object]:
+        dag = self.execution.dag
+        return ActionContext(
+            saga_id=self._saga_id,
+            claim=self.claim.number,
+            node_name=dag.node_name(node_id),
+            params=decode(dag.params, action.params),
+            find_output=partial(self.execution.output, seen_from=node_id),
+        )
+
+    def _record(self, event: NodeEvent) -> None:
+        """Record and enqueue, with no `await` in between, so that no other task sees the one without the other."""
+        self.execution.record(event)
+        self._saga_log.enqueue(event)
+        if event.kind is EventKind.FAILED:
+            self._set_unwinding()
+        if event.kind is EventKind.SUCCEEDED and event.node_id in self._succeeded:
+            self._succeeded.pop(event.node_id).set()
+
+    def _set_unwinding(self) -> None:
+        if self._stored_state is StoredState.RUNNING:
+            self._stored_state = StoredState.UNWINDING
+            self._saga_log.enqueue(StateUpdate(StoredState.UNWINDING))
+
+    def _note_interrupted_calls(self) -> None:
+        """What a recovery finds begun and will call again. Also makes sure that a write precedes each such call."""
+        if self.execution.unwinding:
+            self._set_unwinding()
+        for index, node in enumerate(self.execution.dag.nodes):
+            node_id = NodeId(index)
+            if isinstance(node, ActionNode):
+                match self.execution.status(node_id):
+                    case NodeStatus.STARTED:
+                        self._note_attempt(node_id, "action")
+                    case NodeStatus.UNDO_STARTED if self._registry[node.action_name].undo is not None:
+                        self._note_attempt(node_id, "undo")
+                    case _:
+                        pass
+
+    def _note_attempt(self, node_id: NodeId, kind: CallKind, *, error: JsonValue = None) -> None:
+        attempt = self._attempts.get((node_id, kind), 0) + 1
+        self._attempts[node_id, kind] = attempt
+        payload = None if error is None else encode(error)
+        self._saga_log.enqueue(NodeAttempt(self._saga_id, node_id, kind, attempt, payload))
+
+    async def _finish(self) -> Outcome:
+        (finish,) = self.execution.next_commands()
+        assert isinstance(finish, Finish), "every call has ended and recorded how"
+        self._saga_log.enqueue(StateUpdate(StoredState.DONE))
+        await self._saga_log.durable()
+        return finish.outcome
+
+    def _log_failure(self, sentence: str, node_id: NodeId, error: Exception, **fields: object) -> None:
+        expected = isinstance(error, ActionFailure | UnstorablePayload) or getattr(error, "retryable", False)
+        self._log.warning(
+            sentence,
+            saga_id=str(self._saga_id),
+            node_id=node_id,
+            node_name=self.execution.dag.node_name(node_id),
+            error=printable(f"{type(error).__name__}: {error}"),
+            exc_info=None if expected else error,
+            **fields,
+        )
+
+
+def _action_error(error: Exception) -> ActionError:
+    if isinstance(error, PayloadMismatch):
+        return DeserializeFailed(_message(error))
+    try:
+        return ActionFailed(_source_error(error))
+    except UnstorablePayload as unstorable:
+        return SerializeFailed(printable(f"the error of the action cannot be stored: {unstorable}"))
+
+
+def _undo_error(error: Exception, *, attempt: int) -> UndoActionError:
+    return UndoActionError({"message": f"undo action attempt {attempt}: {_message(error)}"})
+
+
+def _source_error(error: Exception) -> JsonValue:
+    """Raises UnstorablePayload."""
+    if isinstance(error, ActionFailure):
+        return to_json_value(encode(error.source_error))
+    return {"message": _message(error)}
+
+
+def _message(error: Exception) -> str:
+    return printable(str(error) or type(error).__name__)[:MAX_MESSAGE]

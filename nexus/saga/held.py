@@ -1,0 +1,69 @@
+"""A saga that a SEC holds in memory: running, halted, or at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from nexus.saga.errors import SagaEnded, SagaLost
+from nexus.saga.execution import SagaSucceeded
+from nexus.saga.status import SagaRunning, SagaState, SagaStatus
+
+if TYPE_CHECKING:
+    from nexus.saga.execution import Outcome
+    from nexus.saga.executor import SagaExecutor
+
+
+class HeldSaga:
+    """Once the saga is at its end only its status is kept: DAG, log and outputs are in the store."""
+
+    __slots__ = ("_claim", "_executor", "_outcome", "_waiting_for", "ended", "lost", "saga_id", "saga_name")
+
+    def __init__(self, executor: SagaExecutor) -> None:
+        self.saga_id = executor.execution.saga_id
+        self.saga_name = executor.execution.dag.saga_name
+        self.ended = trio.Event()
+        """Set when nothing more will happen to the saga here."""
+
+        self.lost: SagaLost | None = None
+        self._claim = executor.claim.number
+        self._executor: SagaExecutor | None = executor
+        self._outcome: Outcome | None = None
+        self._waiting_for: str | None = None
+
+    async def run(self) -> Outcome:
+        """Raises what `SagaExecutor.run` does."""
+        assert self._executor is not None, "a saga is run once"
+        try:
+            self._outcome = await self._executor.run()
+            self._executor = None
+            return self._outcome
+        except SagaLost as lost:
+            self.lost = lost
+            raise
+        finally:
+            self.ended.set()
+
+    def halt(self, reason: str) -> None:
+        """The saga cannot go on in this process."""
+        self._waiting_for = reason
+        self.ended.set()
+
+    def status(self) -> SagaStatus:
+        return SagaStatus(self.saga_id, self.saga_name, self._claim, self._state())
+
+    async def wait_succeeded(self, node_name: str) -> None:
+        if self._executor is not None:
+            node_id = self._executor.execution.dag.find(node_name)
+            if node_id is None:
+                raise SagaEnded(f'saga {self.saga_id} has no node "{node_name}"')
+            await self._executor.wait_succeeded(node_id)
+        elif not isinstance(self._outcome, SagaSucceeded):
+            raise SagaEnded(f"saga {self.saga_id} is at its end and was undone")
+
+    def _state(self) -> SagaState:
+        if self._outcome is not None:
+            return self._outcome
+        unwinding = self._executor is not None and self._executor.execution.unwinding
+        return SagaRunning(unwinding=unwinding, waiting_for=self._waiting_for)

@@ -1,0 +1,301 @@
+"""The saga execution coordinator: owns every saga that this process runs.
+
+    async with trio.open_nursery() as nursery:
+        sec = Sec(sec_id, store=store, registry=registry, log=log)
+        await nursery.start(sec.run)
+        await sec.create(saga_id, dag)
+
+`run` owns two nurseries: the outer one is the store's, for its log writer, the inner one has a task for each saga. They
+end when `run` is cancelled, which is a crash as far as the sagas are concerned: whoever runs this SEC id next recovers
+them. Which sagas to recover, and when, is not decided here; `list_in_progress`, `drain_started` and `recover` are what
+that needs (list first, then drain: the id of a new saga is in the channel before its record is in the store).
+
+In memory are the sagas that run or are halted, and the last `history` that ended; those lost to another are not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from nexus.saga.dag import SagaDag
+from nexus.saga.errors import (
+    CorruptLog,
+    IllegalEvent,
+    InvalidDag,
+    OutcomeUnknown,
+    SagaError,
+    SagaExists,
+    SagaLost,
+    SagaNotFound,
+    UnrecoverableSaga,
+    UnrunnableSaga,
+)
+from nexus.saga.execution import SagaExecution, SagaFailed, SagaStuck, SagaSucceeded
+from nexus.saga.executor import SagaExecutor, UndoRetries
+from nexus.saga.held import HeldSaga
+
+if TYPE_CHECKING:
+    from nexus.saga.action import ActionRegistry
+    from nexus.saga.execution import Outcome
+    from nexus.saga.ids import SagaId, SecId
+    from nexus.saga.logger import Logger
+    from nexus.saga.status import SagaStatus
+    from nexus.saga.store import InProgressSaga, SagaLogWriter, SecStore
+
+DEFAULT_HISTORY = 10_000
+
+DEFAULT_PAGE = 1_000
+
+CREATE_PAUSE_S = 0.5
+"""Between two tries to learn what became of a creation."""
+
+
+class Sec:
+    """Runs sagas for one SEC id. `history` is how many ended sagas stay in memory."""
+
+    def __init__(
+        self,
+        sec_id: SecId,
+        *,
+        store: SecStore,
+        registry: ActionRegistry,
+        log: Logger,
+        history: int = DEFAULT_HISTORY,
+        undo_retries: UndoRetries | None = None,
+    ) -> None:
+        self.sec_id = sec_id
+        self._store = store
+        self._registry = registry
+        self._log = log
+        self._undo_retries = undo_retries or UndoRetries()
+        self._history = history
+        self._held: dict[SagaId, HeldSaga] = {}
+        self._ids: list[SagaId] = []  # the keys of _held, sorted
+        self._ended: deque[SagaId] = deque()  # oldest first
+        self._starting: set[SagaId] = set()
+        self._started: list[SagaId] = []
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled. Started when sagas can be created and recovered."""
+        async with trio.open_nursery() as store_nursery:
+            await store_nursery.start(self._store.run)
+            try:
+                async with trio.open_nursery() as self._nursery:
+                    task_status.started()
+                    await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    async def create(self, saga_id: SagaId, dag: SagaDag) -> None:
+        """Make a new saga, and return once it is durable and runs.
+
+        Raises UnrunnableSaga, SagaExists, or StoreUnavailable (retryable) if the store is away: then there is no such
+        saga, and will be none. If the store went away when the creation may have been committed, this waits until it
+        is known; OutcomeUnknown is raised only when `run` is cancelled meanwhile.
+
+        When this is cancelled the creation goes on: the end is nothing, or a saga that runs.
+        """
+        self._registry.check(dag)
+        nursery = self._running_nursery()
+        self._reserve(saga_id)
+        self._started.append(saga_id)
+        reply = _Reply()
+        nursery.start_soon(self._create, saga_id, dag, reply)
+        await reply.wait()
+
+    async def recover(self, saga_id: SagaId) -> SagaStatus:
+        """Take a new claim of a saga that is assigned to this SEC, and resume it from its log.
+
+        If an action is not registered here, or the parameters do not decode, the saga is held and listed, and
+        `waiting_for` says why; nothing of it is run.
+
+        Raises UnrecoverableSaga if its DAG or log cannot be replayed (the only permanent fault; see
+        `abandon_unrecoverable`), StoreUnavailable (retryable), SagaLost or SagaNotFound if it is not this SEC's to
+        run, SagaExists if this SEC holds it already. Safe to cancel, and to repeat.
+        """
+        nursery = self._running_nursery()
+        self._reserve(saga_id)
+        try:
+            claim = await self._store.claim(saga_id, sec_id=self.sec_id)
+            try:
+                stored = await self._store.load(claim)
+                dag = SagaDag.from_json(stored.dag)
+                execution = SagaExecution(saga_id, dag, stored.events)
+            except (CorruptLog, IllegalEvent, InvalidDag) as error:
+                raise UnrecoverableSaga(claim, str(error)) from error
+        finally:
+            self._starting.discard(saga_id)
+        executor = self._executor(execution, stored.log)
+        executor.resume(stored)
+        held = self._hold(executor)
+        try:
+            self._registry.check(dag)
+        except UnrunnableSaga as error:
+            held.halt(str(error))
+            self._log.warning("saga cannot be run here; it waits", reason=str(error), **_fields(held))
+        else:
+            nursery.start_soon(self._run_saga, held)
+            self._log.info("saga recovered", claim=claim.number, **_fields(held))
+        return held.status()
+
+    async def abandon_unrecoverable(self, error: UnrecoverableSaga) -> None:
+        """Record in the store that nobody will run this saga, and why. Raises SagaLost, or StoreUnavailable."""
+        await self._store.abandon(error.claim, reason="unrecoverable", comment=error.reason)
+        self._log.error("saga abandoned: it cannot be recovered", saga_id=str(error.saga_id), reason=error.reason)
+
+    async def list_in_progress(self, *, after: SagaId | None = None, limit: int = DEFAULT_PAGE) -> list[InProgressSaga]:
+        """A page, by id, of the sagas in the store that are assigned to this SEC and not at their end."""
+        return await self._store.list_in_progress(self.sec_id, after=after, limit=limit)
+
+    def drain_started(self) -> list[SagaId]:
+        """The ids of the sagas created here since the last call, also of those whose creation failed."""
+        started, self._started = self._started, []
+        return started
+
+    def saga(self, saga_id: SagaId) -> SagaStatus:
+        """Raises SagaNotFound for a saga that is not in memory."""
+        return self._find(saga_id).status()
+
+    def sagas(self, *, after: SagaId | None = None, limit: int = DEFAULT_PAGE) -> list[SagaStatus]:
+        """A page, by id, of the sagas in memory."""
+        first = 0 if after is None else bisect_right(self._ids, after)
+        return [self._held[saga_id].status() for saga_id in self._ids[first : first + limit]]
+
+    async def wait_succeeded(self, saga_id: SagaId, node_name: str) -> None:
+        """Return when that node's `succeeded` is durable.
+
+        Raises SagaNotFound for a saga that is not in memory, SagaEnded if it ends without (or has no such node),
+        SagaLost or WriteRefused if it is stopped. Waits as long as the store is away.
+        """
+        await self._find(saga_id).wait_succeeded(node_name)
+
+    async def wait_ended(self, saga_id: SagaId) -> SagaStatus:
+        """Return the saga's last status when it is at its end or halted, or this SEC stops.
+
+        Raises SagaNotFound for a saga that is not in memory, SagaLost if it is lost.
+        """
+        held = self._find(saga_id)
+        await held.ended.wait()
+        if held.lost is not None:
+            raise held.lost
+        return held.status()
+
+    async def _create(self, saga_id: SagaId, dag: SagaDag, reply: _Reply) -> None:
+        """In `run`'s nursery, not the caller's: nobody can stop it between the commit and the saga's start."""
+        try:
+            saga_log = await self._create_in_store(saga_id, dag)
+            held = self._hold(self._executor(SagaExecution(saga_id, dag), saga_log))
+        except Exception as error:
+            reply.refuse(error)
+            return
+        except trio.Cancelled:
+            reply.refuse(OutcomeUnknown(f"stopped while saga {saga_id} was being created"))
+            raise
+        finally:
+            self._starting.discard(saga_id)
+        self._log.info("saga created", **_fields(held))
+        reply.accept()
+        await self._run_saga(held)
+
+    async def _create_in_store(self, saga_id: SagaId, dag: SagaDag) -> SagaLogWriter:
+        """Goes on until it is known whether the saga exists: an unknown outcome must not become a saga nobody runs."""
+        serialized = dag.to_json()
+        in_doubt = False
+        while True:
+            try:
+                return await self._store.create(saga_id, sec_id=self.sec_id, name=dag.saga_name, dag=serialized)
+            except OutcomeUnknown as error:
+                in_doubt = True
+                self._log.warning("saga may have been created; asking again", saga_id=str(saga_id), error=str(error))
+            except SagaError as error:
+                if not (in_doubt and error.retryable):
+                    raise
+            await trio.sleep(CREATE_PAUSE_S)
+
+    async def _run_saga(self, held: HeldSaga) -> None:
+        try:
+            outcome = await held.run()
+        except SagaLost as lost:
+            self._forget(held.saga_id)
+            self._log.warning("saga lost; not running it any more", reason=str(lost), **_fields(held))
+        except Exception as error:
+            # A refused write, or a bug. A saga that cannot go on does not stop the others, and stays listed.
+            held.halt(f"{type(error).__name__}: {error}")
+            self._log.error("saga halted", exc_info=error, **_fields(held))
+        else:
+            self._log_outcome(held, outcome)
+            self._ended.append(held.saga_id)
+            while len(self._ended) > self._history:
+                self._forget(self._ended.popleft())
+
+    def _log_outcome(self, held: HeldSaga, outcome: Outcome) -> None:
+        match outcome:
+            case SagaSucceeded():
+                self._log.info("saga succeeded", **_fields(held))
+            case SagaFailed(node_name):
+                self._log.warning("saga failed", error_node_name=node_name, **_fields(held))
+            case SagaStuck(node_name, _, undo_node_name):
+                self._log.error(
+                    "saga stuck", error_node_name=node_name, undo_error_node_name=undo_node_name, **_fields(held)
+                )
+
+    def _executor(self, execution: SagaExecution, saga_log: SagaLogWriter) -> SagaExecutor:
+        return SagaExecutor(
+            execution, saga_log, registry=self._registry, undo_retries=self._undo_retries, log=self._log
+        )
+
+    def _reserve(self, saga_id: SagaId) -> None:
+        """Until it is held, nobody else in this process starts it."""
+        if saga_id in self._held or saga_id in self._starting:
+            raise SagaExists(saga_id, f"SEC {self.sec_id} holds it")
+        self._starting.add(saga_id)
+
+    def _hold(self, executor: SagaExecutor) -> HeldSaga:
+        held = HeldSaga(executor)
+        self._held[held.saga_id] = held
+        insort(self._ids, held.saga_id)
+        return held
+
+    def _forget(self, saga_id: SagaId) -> None:
+        del self._held[saga_id]
+        del self._ids[bisect_left(self._ids, saga_id)]
+
+    def _find(self, saga_id: SagaId) -> HeldSaga:
+        held = self._held.get(saga_id)
+        if held is None:
+            raise SagaNotFound(saga_id)
+        return held
+
+    def _running_nursery(self) -> trio.Nursery:
+        if self._nursery is None:
+            raise RuntimeError("the SEC is not running: start Sec.run first")
+        return self._nursery
+
+
+class _Reply:
+    """The answer to a `create`."""
+
+    def __init__(self) -> None:
+        self._answered = trio.Event()
+        self._error: Exception | None = None
+
+    def accept(self) -> None:
+        self._answered.set()
+
+    def refuse(self, error: Exception) -> None:
+        self._error = error
+        self._answered.set()
+
+    async def wait(self) -> None:
+        await self._answered.wait()
+        if self._error is not None:
+            raise self._error
+
+
+def _fields(held: HeldSaga) -> dict[str, object]:
+    return {"saga_id": str(held.saga_id), "saga_name": held.saga_name}

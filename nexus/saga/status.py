@@ -1,0 +1,36 @@
+"""What a SEC tells about a saga that it holds in memory. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
+
+if TYPE_CHECKING:
+    from nexus.saga.ids import SagaId
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRunning:
+    """Not at its end, as far as the store knows: an end is shown when it is durable.
+
+    `waiting_for` says why the saga does not go on here (an action that is not registered, parameters that do not
+    decode, a write that the store refused); it needs a process that can run it.
+    """
+
+    unwinding: bool = False
+    waiting_for: str | None = None
+
+
+SagaState: TypeAlias = SagaRunning | SagaSucceeded | SagaFailed | SagaStuck
+
+
+@dataclass(frozen=True, slots=True)
+class SagaStatus:
+    saga_id: SagaId
+    saga_name: str
+    claim: int
+    """The number of the claim under which this SEC runs it."""
+
+    state: SagaState
