@@ -1,0 +1,50 @@
+"""Telling a DNS server its configuration: `PUT /config`, as upstream's DNS server API 2.0.0 has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dropshot.client import request
+
+if TYPE_CHECKING:
+    from dropshot.address import SocketAddr
+    from nexus.dns_types import DnsConfigParams
+
+API_VERSION = "2.0.0"
+
+
+class DnsServerRefused(Exception):
+    """The server answered and did not take the configuration. The message is its status and its own words."""
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    message: str
+    error_code: str | None = None
+
+
+async def put_dns_config(server: SocketAddr, config: DnsConfigParams, *, timeout_s: float) -> None:
+    """Replace what the server at `server` (its HTTP address) serves.
+
+    A server that has this generation already answers as if it had just taken it, so this may be repeated. Raises
+    DnsServerRefused, for an older generation than the server has among others, and dropshot.client.ClientError.
+    """
+    response = await request(
+        server,
+        "PUT",
+        "/config",
+        headers=[("api-version", API_VERSION)],
+        body=msgspec.json.encode(config),
+        timeout_s=timeout_s,
+    )
+    if response.status != 204:
+        raise DnsServerRefused(f"{response.status} {_reason(response.body)}")
+
+
+def _reason(body: bytes) -> str:
+    try:
+        error = msgspec.json.decode(body, type=_ErrorBody)
+    except msgspec.DecodeError:
+        return "without a readable reason"
+    return f"{error.error_code}: {error.message}" if error.error_code else error.message
