@@ -41,6 +41,7 @@ PROGRAMS = ("nexus", "omdb", "xtask")
 
 FAILURE_TAIL_LINES = 15
 PROGRESS_PERIOD_S = 2.0
+PROGRESS_WIDTH = 100
 
 PRISTINE_NAMES = frozenset(
     {
@@ -320,7 +321,7 @@ class _Progress:
 
     def heard(self, text: str) -> None:
         if time.monotonic() - self._last >= PROGRESS_PERIOD_S:
-            self.say(f"  {text}")
+            self.say(f"  {text[:PROGRESS_WIDTH]}")
 
 
 @dataclass(frozen=True, slots=True)
