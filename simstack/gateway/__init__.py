@@ -1,0 +1,1 @@
+"""Management gateways with simulated service processors. Import from the submodules; nothing is imported here."""
