@@ -70,7 +70,7 @@ class UnknownTasks(Exception):
         super().__init__(f"background tasks: {', '.join(self.names)}")
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -82,7 +82,7 @@ class Driver:
         definitions: Sequence[TaskDefinition],
         *,
         log: Log,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._loops = {
             definition.name: _TaskLoop(definition, log=log, now=now)

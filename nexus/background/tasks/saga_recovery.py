@@ -1,0 +1,109 @@
+"""Background task `saga_recovery`: resumes the sagas that are assigned to this Nexus and that nobody runs.
+
+Which ones is decided by `nexus.recovery.plan`, what came of it told by `nexus.recovery.report`. This carries it out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus.recovery.plan import RecoveryPlan, RestState
+from nexus.recovery.report import Execution, Recovery, RecoveryFailure, RecoveryReport
+from nexus.saga.errors import SagaError, SagaNotFound, UnrecoverableSaga
+from nexus.saga.status import SagaRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from dropshot.logging import Log
+    from nexus.recovery.report import FailureKind
+    from nexus.saga.ids import SagaId
+    from nexus.saga.sec import Sec
+
+PAGE_SIZE = 1_000
+
+
+class SagaRecovery:
+    """The only user of the SEC's saga-started channel: nobody else may drain it."""
+
+    def __init__(self, sec: Sec, *, log: Log, now: Callable[[], datetime]) -> None:
+        self._sec = sec
+        self._log = log
+        self._now = now
+        self._rest = RestState()
+        self._report = RecoveryReport()
+
+    async def activate(self) -> RecoveryReport:
+        """One pass. A saga that cannot be recovered does not keep the others from it."""
+        listed: list[SagaId] | SagaError
+        try:
+            listed = await self._list_in_progress()
+        except SagaError as error:
+            listed = error
+        # Only now, and even if the listing failed: see `RecoveryPlan.new` for what goes wrong in the other order.
+        started = self._sec.drain_started()
+        self._rest = self._rest.with_started(started)
+        if isinstance(listed, SagaError):
+            self._log.warning("sagas could not be listed for recovery", error=str(listed))
+            self._report = self._report.after_failed_pass(str(listed), nstarted=len(started))
+            return self._report
+        plan = RecoveryPlan.new(self._rest, in_progress=listed)
+        execution = await self._execute(plan)
+        self._rest = self._rest.after(plan, recovered=[recovery.saga_id for recovery in execution.recoveries])
+        self._report = self._report.after_pass(plan, execution, nstarted=len(started))
+        return self._report
+
+    async def _list_in_progress(self) -> list[SagaId]:
+        listed: list[SagaId] = []
+        while True:
+            page = await self._sec.list_in_progress(after=listed[-1] if listed else None, limit=PAGE_SIZE)
+            listed += [saga.saga_id for saga in page]
+            if len(page) < PAGE_SIZE:
+                return listed
+
+    async def _execute(self, plan: RecoveryPlan) -> Execution:
+        missing = bad_state = 0
+        for saga_id in plan.inferred_done:
+            try:
+                state = self._sec.saga(saga_id).state
+            except SagaNotFound:
+                missing += 1
+                self._log.warning("saga inferred done is not known to the SEC", saga_id=str(saga_id))
+            else:
+                if isinstance(state, SagaRunning):
+                    bad_state += 1
+                    self._log.error("saga inferred done is not done in the SEC", saga_id=str(saga_id))
+        recoveries: list[Recovery] = []
+        failures: list[RecoveryFailure] = []
+        for saga_id in plan.needs_recovery:
+            failure = await self._recover(saga_id)
+            if failure is None:
+                recoveries.append(Recovery(self._now(), saga_id))
+            else:
+                failures.append(failure)
+        return Execution(tuple(recoveries), tuple(failures), missing, bad_state)
+
+    async def _recover(self, saga_id: SagaId) -> RecoveryFailure | None:
+        try:
+            await self._sec.recover(saga_id)
+        except UnrecoverableSaga as error:
+            await self._abandon(error)
+            return self._failure(saga_id, "permanent", error)
+        except Exception as error:
+            # Nothing was decided about the saga: if it is still this SEC's, the next pass finds it again.
+            self._log.exception("saga could not be recovered for now", saga_id=str(saga_id))
+            return self._failure(saga_id, "transient", error)
+        return None
+
+    async def _abandon(self, unrecoverable: UnrecoverableSaga) -> None:
+        """Best effort: what is not recorded now is found, and fails, again in the next pass."""
+        try:
+            await self._sec.abandon_unrecoverable(unrecoverable)
+        except SagaError as error:
+            self._log.warning(
+                "unrecoverable saga could not be abandoned", saga_id=str(unrecoverable.saga_id), error=str(error)
+            )
+
+    def _failure(self, saga_id: SagaId, kind: FailureKind, error: Exception) -> RecoveryFailure:
+        return RecoveryFailure(self._now(), saga_id, self._sec.sec_id, kind, str(error) or type(error).__name__)
