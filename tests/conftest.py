@@ -5,16 +5,18 @@ from __future__ import annotations
 import inspect
 import os
 import uuid
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 import trio
 import trio.testing
 from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
