@@ -54,7 +54,7 @@ class _Candidate:
     """The wheel's package directory: a copy of it still works, as it finds its libraries by relative paths."""
 
 
-def find_binaries(*, account: Account | None, cache: Path | None) -> PostgresBinaries:
+def find_binaries(*, account: Account | None = None, cache: Path | None = None) -> PostgresBinaries:
     """Find binaries that `account` can run, copying the wheel's into `cache` where it cannot reach them.
 
     Raises PostgresError, saying what was tried, when there are none of version 17 or newer.

@@ -97,7 +97,7 @@ class EphemeralPostgresql(Postgresql):  # type: ignore[misc]
 
     @property
     def data_directory(self) -> Path:
-        return self.config.directory / "data"
+        return self.config.data_directory
 
     def get_data_directory(self) -> str:
         return str(self.data_directory)

@@ -32,3 +32,7 @@ class ClusterConfig:
     durability: Durability = Durability.PROCESS_CRASH
     settings: Mapping[str, str] = field(default_factory=dict)
     """More server settings, such as `default_transaction_isolation`; they win over ours."""
+
+    @property
+    def data_directory(self) -> Path:
+        return self.directory / "data"

@@ -46,11 +46,13 @@ class Notices:
 class NotifyListener:
     """Reads the socket of one child. `run()` belongs to the child's owner task."""
 
-    def __init__(self, raw: socket.socket, path: str) -> None:
+    def __init__(self, raw: socket.socket, path: Path, fallback: Path | None) -> None:
         self._raw = raw
         self._socket = trio.socket.from_stdlib_socket(raw)
         self._changed = trio.Event()
         self.path = path
+        self.fallback = fallback
+        """The directory that was made for the socket alone, if there is one."""
         self.latest = Notices()
 
     async def run(self) -> None:
@@ -90,15 +92,15 @@ def notify_listener(directory: Path, *, name: str) -> Iterator[NotifyListener]:
     Where its path would be too long for an address, it is in a new directory below /tmp instead.
     """
     path = directory / f"{name}.notify"
-    fallback: str | None = None
+    fallback: Path | None = None
     if len(bytes(path)) > MAX_PATH_BYTES:
-        fallback = tempfile.mkdtemp(prefix="omicron-dev-", dir="/tmp")
-        path = Path(fallback, "notify")
+        fallback = Path(tempfile.mkdtemp(prefix="omicron-dev-", dir="/tmp"))
+        path = fallback / "notify"
     raw = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         raw.bind(str(path))
         raw.setblocking(False)
-        yield NotifyListener(raw, str(path))
+        yield NotifyListener(raw, path, fallback)
     finally:
         raw.close()
         path.unlink(missing_ok=True)

@@ -42,7 +42,7 @@ async def open_postgres(config: ClusterConfig, *, watchdog: Watchdog | None = No
     """
     if watchdog is not None:
         watchdog.remove(config.directory)
-        watchdog.postgres(config.directory / "data")
+        watchdog.postgres(config.data_directory)
     server = await trio.to_thread.run_sync(_boot, config)
     try:
         yield PostgresCluster(server)

@@ -164,6 +164,8 @@ async def run_child(
         child = Child(spec, process, listener)
         try:
             if watchdog is not None:
+                if listener.fallback is not None:
+                    watchdog.remove(listener.fallback)
                 await trio.to_thread.run_sync(watchdog.child, child.pid)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(listener.run)
@@ -186,7 +188,7 @@ async def _start(spec: ChildSpec, listener: NotifyListener) -> trio.Process:
             stdin=subprocess.DEVNULL,
             stdout=log.fileno(),
             stderr=subprocess.STDOUT,
-            env={**spec.env, VARIABLE: listener.path},
+            env={**spec.env, VARIABLE: str(listener.path)},
             cwd=spec.cwd,
             start_new_session=True,
         )
