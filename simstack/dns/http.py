@@ -54,12 +54,13 @@ def dns_http_app(store: DnsStore, *, log: Log) -> App:
     async def dns_config_put() -> TrioResponse:
         try:
             params = (await read_json(DnsConfigParamsV1)).upgraded() if _is_v1() else await read_json(DnsConfigParams)
-            store.apply(params)
+            replaced = store.apply(params)
         except StaleGeneration as error:
             raise HttpError(409, str(error), error_code="BadUpdateGeneration") from None
         except ValueError as error:
             raise bad_request(str(error)) from None
-        current_request().log.info("applied DNS configuration", generation=params.generation, zones=len(params.zones))
+        if replaced:
+            current_request().log.info("serving a new DNS configuration", generation=params.generation)
         return no_content()
 
     return app

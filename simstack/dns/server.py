@@ -12,10 +12,11 @@ import socket
 from typing import TYPE_CHECKING
 
 import trio
+from dns import rcode
 
 from dropshot.address import SocketAddr
 from dropshot.server import AddressInUse, ListenError
-from simstack.dns.wire import MAX_UDP_PAYLOAD_BYTES, MessageBuffer, Transport, framed, respond
+from simstack.dns.wire import MAX_UDP_PAYLOAD_BYTES, MessageBuffer, Transport, bare_reply, framed, respond
 
 if TYPE_CHECKING:
     from dropshot.logging import Log
@@ -115,7 +116,12 @@ async def _next_query(stream: trio.SocketStream, received: MessageBuffer) -> byt
 
 
 def _respond(packet: bytes, store: DnsStore, transport: Transport, log: Log) -> bytes | None:
-    answer = respond(packet, catalog=store.catalog, transport=transport)
+    try:
+        answer = respond(packet, catalog=store.catalog, transport=transport)
+    except Exception:
+        # A bug, found by this packet: it must not take down the stack that this server is a part of.
+        log.exception("DNS query made the server fail", packet=packet.hex(), transport=transport.value)
+        return bare_reply(packet, rcode.SERVFAIL)
     if answer is None:
         log.debug("DNS packet got no answer", bytes=len(packet), transport=transport.value)
     return answer

@@ -36,19 +36,20 @@ class DnsStore:
     def catalog(self) -> Catalog:
         return self._catalog
 
-    def apply(self, params: DnsConfigParams) -> None:
+    def apply(self, params: DnsConfigParams) -> bool:
         """Serve a newer generation from now on; one of the current generation changes nothing.
 
-        Raises StaleGeneration for an older one and InvalidZone for one that cannot be served; neither changes
-        anything.
+        Returns whether anything was replaced. Raises StaleGeneration for an older one and InvalidZone for one that
+        cannot be served; neither changes anything.
         """
         config = self._config.replaced_by(params, now=self._now())
         if config is self._config:
-            return
+            return False
         catalog = Catalog.build(config)
         self._config, self._catalog = config, catalog
         self._changed.set()
         self._changed = trio.Event()
+        return True
 
     async def wait_generation(self, generation: int) -> None:
         """Return once `generation` or a newer one is served."""

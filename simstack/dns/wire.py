@@ -67,19 +67,26 @@ class Transport(enum.Enum):
 
 
 def respond(packet: bytes, *, catalog: Catalog, transport: Transport) -> bytes | None:
-    """The answer to one query, or None if it must get none. No packet makes it raise."""
+    """The answer to one query, or None if it must get none."""
     if len(packet) < _HEADER_BYTES:
         return None
-    ident, flags = struct.unpack_from("!HH", packet)
+    (flags,) = struct.unpack_from("!H", packet, 2)
     if flags & dns.flags.QR:
         return None
     if flags & _OPCODE_MASK:
-        return _bare_reply(ident, flags, dns.rcode.NOTIMP)
+        return bare_reply(packet, dns.rcode.NOTIMP)
     try:
         query = dns.message.from_wire(packet)
     except dns.exception.DNSException:
-        return _bare_reply(ident, flags, dns.rcode.FORMERR)
+        return bare_reply(packet, dns.rcode.FORMERR)
     return _render(query, _sections(_decide(query, catalog)), max_bytes=_max_bytes(query, transport))
+
+
+def bare_reply(query: bytes, rcode: dns.rcode.Rcode) -> bytes:
+    """A header alone, where nothing of the query can be echoed. It must have at least a header itself."""
+    ident, query_flags = struct.unpack_from("!HH", query)
+    flags = dns.flags.QR | (query_flags & (_OPCODE_MASK | dns.flags.RD)) | rcode
+    return struct.pack("!HHHHHH", ident, flags, 0, 0, 0, 0)
 
 
 class MessageBuffer:
@@ -105,12 +112,6 @@ class MessageBuffer:
 
 def framed(message: bytes) -> bytes:
     return len(message).to_bytes(2) + message
-
-
-def _bare_reply(ident: int, query_flags: int, rcode: dns.rcode.Rcode) -> bytes:
-    """A header alone: for what cannot be parsed, so that nothing of it can be echoed."""
-    flags = dns.flags.QR | (query_flags & (_OPCODE_MASK | dns.flags.RD)) | rcode
-    return struct.pack("!HHHHHH", ident, flags, 0, 0, 0, 0)
 
 
 def _max_bytes(query: dns.message.Message, transport: Transport) -> int:

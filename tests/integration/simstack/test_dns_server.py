@@ -181,6 +181,16 @@ async def test_broken_clients_harm_nobody(store: DnsStore, loopback: SocketAddr)
             await receive(stream, 1)
 
 
+async def test_a_bug_costs_one_answer(store: DnsStore, loopback: SocketAddr, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(store, loopback) as address:
+        with monkeypatch.context() as broken:
+            broken.setattr(server_module, "respond", lambda packet, **_: 1 / 0)
+            reply = dns.message.from_wire(await ask_udp(address, query("www", "A").to_wire()))
+            assert reply.rcode() == dns.rcode.SERVFAIL
+        reply = dns.message.from_wire(await ask_udp(address, query("www", "A").to_wire()))
+    assert reply.rcode() == dns.rcode.NOERROR
+
+
 async def test_what_gets_no_answer_ends_a_connection(store: DnsStore, loopback: SocketAddr) -> None:
     async with serving(store, loopback) as address, await connect(address) as stream:
         await stream.send_all(framed(b"short"))

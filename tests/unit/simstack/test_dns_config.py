@@ -46,7 +46,7 @@ def test_a_fresh_store_is_at_generation_0() -> None:
 def test_a_newer_generation_replaces_everything() -> None:
     store = new_store()
     store.apply(params(1))
-    store.apply(params(7, address="127.0.0.2"))
+    assert store.apply(params(7, address="127.0.0.2"))
     assert store.config == DnsConfig(
         generation=7,
         serial=5,
@@ -61,7 +61,7 @@ def test_the_current_generation_changes_nothing_and_is_not_even_looked_at() -> N
     store = new_store()
     store.apply(params(3))
     before = store.config
-    store.apply(params(3, address="127.0.0.9", serial=9))
+    assert not store.apply(params(3, address="127.0.0.9", serial=9))
     assert store.config is before
 
 
