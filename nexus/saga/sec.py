@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import trio
@@ -37,6 +38,7 @@ from nexus.saga.errors import (
 from nexus.saga.execution import SagaExecution, SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.executor import SagaExecutor, UndoRetries
 from nexus.saga.held import HeldSaga
+from nexus.saga.store import NewSaga
 
 if TYPE_CHECKING:
     from nexus.saga.action import ActionRegistry
@@ -204,11 +206,11 @@ class Sec:
 
     async def _create_in_store(self, saga_id: SagaId, dag: SagaDag) -> SagaLogWriter:
         """Goes on until it is known whether the saga exists: an unknown outcome must not become a saga nobody runs."""
-        serialized = dag.to_json()
+        saga = NewSaga(saga_id, self.sec_id, dag.saga_name, dag.to_json(), datetime.now(UTC))
         in_doubt = False
         while True:
             try:
-                return await self._store.create(saga_id, sec_id=self.sec_id, name=dag.saga_name, dag=serialized)
+                return await self._store.create(saga)
             except OutcomeUnknown as error:
                 in_doubt = True
                 self._log.warning("saga may have been created; asking again", saga_id=str(saga_id), error=str(error))

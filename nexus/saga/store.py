@@ -26,6 +26,7 @@ from nexus.saga.log import NodeEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from nexus.saga.errors import SagaError
     from nexus.saga.ids import NodeId, SagaId, SecId
@@ -56,6 +57,17 @@ class Claim:
     sec_id: SecId
     adopt_generation: int
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewSaga:
+    """`time_created` tells one creation from another of the same id, so it is the same in every try."""
+
+    saga_id: SagaId
+    sec_id: SecId
+    name: str
+    dag: bytes
+    time_created: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +137,10 @@ class SecStore(Protocol):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Whatever the store must do in the background, for as long as one of its logs is in use."""
 
-    async def create(self, saga_id: SagaId, *, sec_id: SecId, name: str, dag: bytes) -> SagaLogWriter:
-        """Write a new saga, running, owned by `sec_id` under its first claim.
+    async def create(self, saga: NewSaga) -> SagaLogWriter:
+        """Write a new saga, running, owned by its SEC under its first claim.
 
-        May be repeated by the same SEC after OutcomeUnknown. Raises SagaExists if another made a saga of that id.
+        May be repeated as it was after OutcomeUnknown. Raises SagaExists if another creation took that id.
         """
 
     async def claim(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:
@@ -148,9 +160,7 @@ class SecStore(Protocol):
 class StoredRow:
     """One saga of an InMemorySecStore."""
 
-    name: str
-    creator: SecId
-    dag: bytes
+    created: NewSaga
     current_sec: SecId
     state: StoredState = StoredState.RUNNING
     adopt_generation: int = 1
@@ -186,12 +196,12 @@ class InMemorySecStore:
         task_status.started()
         await trio.lowlevel.checkpoint()
 
-    async def create(self, saga_id: SagaId, *, sec_id: SecId, name: str, dag: bytes) -> SagaLogWriter:
+    async def create(self, saga: NewSaga) -> SagaLogWriter:
         await self._reach()
-        row = self.rows.setdefault(saga_id, StoredRow(name, sec_id, dag, sec_id, claims=[sec_id]))
-        if (row.creator, row.name, row.dag) != (sec_id, name, dag):
-            raise SagaExists(saga_id, "in the store")
-        return _InMemoryLog(self, Claim(saga_id, sec_id, 1, 1))
+        row = self.rows.setdefault(saga.saga_id, StoredRow(saga, saga.sec_id, claims=[saga.sec_id]))
+        if row.created != saga:
+            raise SagaExists(saga.saga_id, "in the store")
+        return _InMemoryLog(self, Claim(saga.saga_id, saga.sec_id, 1, 1))
 
     async def claim(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:
         await self._reach()
@@ -210,7 +220,7 @@ class InMemorySecStore:
         row = self.checked(claim)
         return StoredSaga(
             state=row.state,
-            dag=row.dag,
+            dag=row.created.dag,
             events=tuple(event for _, event in row.events),
             attempts=tuple(attempt for _, attempt in row.attempts),
             log=_InMemoryLog(self, claim),
@@ -223,7 +233,7 @@ class InMemorySecStore:
             for saga_id, row in self.rows.items()
             if row.current_sec == sec_id and row.state in IN_PROGRESS and (after is None or saga_id > after)
         )[:limit]
-        return [InProgressSaga(saga_id, self.rows[saga_id].name, self.rows[saga_id].state) for saga_id in page]
+        return [InProgressSaga(saga_id, self.rows[saga_id].created.name, self.rows[saga_id].state) for saga_id in page]
 
     async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
         await self._reach()

@@ -1,0 +1,74 @@
+"""The fence: only the holder of the claim in force writes to a saga.
+
+Every transaction that writes to a saga begins here, by locking the saga's row. Whoever takes a new claim, adopts or
+abandons the saga updates that row, so the lock puts their transaction wholly before this one, and then the claim read
+here is the new one, or wholly after it. FOR NO KEY UPDATE, because FOR SHARE would deadlock two holders that both go on
+to update the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nexus.saga.errors import SagaLost, SagaNotFound
+from nexus.saga.ids import SecId
+from nexus.saga.store import IN_PROGRESS, StoredState
+
+if TYPE_CHECKING:
+    from nexus.db.connection import Connection
+    from nexus.saga.ids import SagaId
+    from nexus.saga.store import Claim
+
+LOCK = """
+SELECT current_sec, adopt_generation, claim, saga_state, abandon_reason, abandon_comment
+FROM saga WHERE id = %s FOR NO KEY UPDATE
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Who may write to a saga, and whether anybody may."""
+
+    saga_id: SagaId
+    current_sec: SecId | None
+    adopt_generation: int
+    claim: int
+    state: StoredState
+    abandoned: tuple[str | None, str | None]
+    """Reason and comment."""
+
+    def check_owner(self, sec_id: SecId) -> None:
+        """Raises SagaLost unless the saga is in progress and assigned to `sec_id`."""
+        if self.current_sec != sec_id:
+            whom = f"SEC {self.current_sec}" if self.current_sec else "no SEC"
+            raise SagaLost(self.saga_id, f"is assigned to {whom}, not to {sec_id}", owner=self.current_sec)
+        if self.state not in IN_PROGRESS:
+            raise SagaLost(self.saga_id, f"is {self.state}", owner=self.current_sec)
+
+    def check_claim(self, claim: Claim) -> None:
+        """Raises SagaLost unless that claim is in force."""
+        self.check_owner(claim.sec_id)
+        if (self.adopt_generation, self.claim) != (claim.adopt_generation, claim.number):
+            raise SagaLost(
+                self.saga_id,
+                f"was claimed again: its claim is {self.claim}, not {claim.number}",
+                owner=self.current_sec,
+            )
+
+
+async def lock_saga(connection: Connection, saga_id: SagaId) -> Holding:
+    """Lock the saga's row until the end of the transaction. Raises SagaNotFound."""
+    cursor = await connection.execute(LOCK, (saga_id,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise SagaNotFound(saga_id)
+    current_sec, adopt_generation, claim, state, *abandoned = row
+    return Holding(
+        saga_id=saga_id,
+        current_sec=current_sec and SecId(current_sec),
+        adopt_generation=adopt_generation,
+        claim=claim,
+        state=StoredState(state),
+        abandoned=(abandoned[0], abandoned[1]),
+    )

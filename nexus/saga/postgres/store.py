@@ -1,0 +1,215 @@
+"""The durable `SecStore`: Postgres, or what speaks its protocol.
+
+Tables `saga`, `saga_node_event`, `saga_claim` and `saga_node_attempt`, see `nexus/db/schema/`. Works at READ COMMITTED
+and at any stricter isolation: each transaction is short, is run again on a serialization failure, and does no harm when
+it is run again after a commit that was taken for a failure.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import psycopg
+import trio
+
+from nexus.db.errors import DatabaseUnavailable
+from nexus.saga.errors import (
+    OutcomeUnknown,
+    SagaExists,
+    SagaNotFound,
+    StoreUnavailable,
+    WriteRefused,
+)
+from nexus.saga.ids import NodeId, SagaId, SecId
+from nexus.saga.log import NodeEvent
+from nexus.saga.payload import Payload
+from nexus.saga.postgres.fence import Holding, lock_saga
+from nexus.saga.postgres.log_writer import LogWriter, PostgresSagaLog
+from nexus.saga.store import Claim, InProgressSaga, NodeAttempt, StoredSaga, StoredState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from nexus.db.connection import Connection
+    from nexus.db.pool import Pool
+    from nexus.saga.logger import Logger
+    from nexus.saga.store import AbandonReason, NewSaga, SagaLogWriter
+
+T = TypeVar("T")
+
+FIRST_CLAIM = 1
+
+INSERT_SAGA = """
+INSERT INTO saga (id, creator, time_created, name, saga_dag, saga_state, current_sec, adopt_time, claim)
+VALUES (%(id)s, %(sec_id)s, %(time)s, %(name)s, %(dag)s::jsonb, 'running', %(sec_id)s, %(time)s, %(claim)s)
+ON CONFLICT (id) DO NOTHING
+"""
+
+FIND_SAME_SAGA = """
+SELECT 1 FROM saga
+WHERE id = %(id)s AND creator = %(sec_id)s AND time_created = %(time)s AND name = %(name)s
+  AND saga_dag = %(dag)s::jsonb
+"""
+
+INSERT_CLAIM = """
+INSERT INTO saga_claim (saga_id, claim, sec_id, adopt_generation, time, reason) VALUES (%s, %s, %s, %s, %s, %s)
+"""
+
+RAISE_CLAIM = "UPDATE saga SET claim = claim + 1 WHERE id = %s"
+
+ABANDON = """
+UPDATE saga
+SET saga_state = 'abandoned', claim = claim + 1, abandon_time = %s, abandon_reason = %s, abandon_comment = %s
+WHERE id = %s
+"""
+
+READ_SAGA = """
+SELECT current_sec, adopt_generation, claim, saga_state, saga_dag::text FROM saga WHERE id = %s
+"""
+
+READ_EVENTS = """
+SELECT node_id, event_type, data::text, log_index FROM saga_node_event WHERE saga_id = %s ORDER BY log_index
+"""
+
+READ_ATTEMPTS = """
+SELECT node_id, kind, attempt, error::text FROM saga_node_attempt
+WHERE saga_id = %s ORDER BY node_id, kind, attempt
+"""
+
+LIST_IN_PROGRESS = """
+SELECT id, name, saga_state FROM saga
+WHERE current_sec = %s AND saga_state IN ('running', 'unwinding') AND id > %s
+ORDER BY id LIMIT %s
+"""
+
+LIST_IN_PROGRESS_FROM_FIRST = """
+SELECT id, name, saga_state FROM saga
+WHERE current_sec = %s AND saga_state IN ('running', 'unwinding')
+ORDER BY id LIMIT %s
+"""
+
+
+class PostgresSecStore:
+    """Uses the pool's connections for as long as one transaction each."""
+
+    def __init__(self, pool: Pool, *, log: Logger) -> None:
+        self._pool = pool
+        self._writer = LogWriter(pool, log=log)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        await self._writer.run()
+
+    async def create(self, saga: NewSaga) -> SagaLogWriter:
+        claim = Claim(saga.saga_id, saga.sec_id, 1, FIRST_CLAIM)
+        row = {
+            "id": saga.saga_id,
+            "sec_id": saga.sec_id,
+            "time": saga.time_created,
+            "name": saga.name,
+            "dag": saga.dag.decode(),
+            "claim": FIRST_CLAIM,
+        }
+
+        async def insert(connection: Connection) -> None:
+            if (await connection.execute(INSERT_SAGA, row)).rowcount:
+                await _insert_claim(connection, claim, reason="created")
+            elif await (await connection.execute(FIND_SAME_SAGA, row)).fetchone() is None:
+                raise SagaExists(saga.saga_id, "in the database")
+
+        await self._transact(insert)
+        return PostgresSagaLog(self._writer, claim, next_index=0)
+
+    async def claim(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:
+        async def raise_claim(connection: Connection) -> Claim:
+            holding = await lock_saga(connection, saga_id)
+            holding.check_owner(sec_id)
+            claim = Claim(saga_id, sec_id, holding.adopt_generation, holding.claim + 1)
+            await connection.execute(RAISE_CLAIM, (saga_id,))
+            await _insert_claim(connection, claim, reason="recovered")
+            return claim
+
+        return await self._transact(raise_claim)
+
+    async def load(self, claim: Claim) -> StoredSaga:
+        # Not in the transaction that took the claim: at REPEATABLE READ that one does not see the event for whose
+        # transaction its own lock had to wait.
+        async def read(connection: Connection) -> StoredSaga:
+            saga_id = claim.saga_id
+            row = await (await connection.execute(READ_SAGA, (saga_id,))).fetchone()
+            if row is None:
+                raise SagaNotFound(saga_id)
+            current_sec, adopt_generation, number, state, dag = row
+            Holding(saga_id, current_sec, adopt_generation, number, StoredState(state), (None, None)).check_claim(claim)
+            events: list[NodeEvent] = []
+            next_index = 0
+            async for node_id, kind, data, log_index in await connection.execute(READ_EVENTS, (saga_id,)):
+                events.append(NodeEvent.from_stored(saga_id, NodeId(node_id), kind, _payload(data)))
+                next_index = log_index + 1
+            attempts = [
+                NodeAttempt(saga_id, NodeId(node_id), kind, attempt, _payload(error))
+                async for node_id, kind, attempt, error in await connection.execute(READ_ATTEMPTS, (saga_id,))
+            ]
+            return StoredSaga(
+                state=StoredState(state),
+                dag=dag.encode(),
+                events=tuple(events),
+                attempts=tuple(attempts),
+                log=PostgresSagaLog(self._writer, claim, next_index=next_index),
+            )
+
+        return await self._transact(read)
+
+    async def list_in_progress(self, sec_id: SecId, *, after: SagaId | None = None, limit: int) -> list[InProgressSaga]:
+        async def read(connection: Connection) -> list[InProgressSaga]:
+            if after is None:
+                cursor = await connection.execute(LIST_IN_PROGRESS_FROM_FIRST, (sec_id, limit))
+            else:
+                cursor = await connection.execute(LIST_IN_PROGRESS, (sec_id, after, limit))
+            return [InProgressSaga(SagaId(row[0]), row[1], StoredState(row[2])) for row in await cursor.fetchall()]
+
+        return await self._transact(read)
+
+    async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
+        time = datetime.now(UTC)
+        taken = Claim(claim.saga_id, claim.sec_id, claim.adopt_generation, claim.number + 1)
+
+        async def write(connection: Connection) -> None:
+            holding = await lock_saga(connection, claim.saga_id)
+            if holding.abandoned == (reason, comment) and holding.claim == taken.number:
+                return  # by a try that was thought to have failed
+            holding.check_claim(claim)
+            await connection.execute(ABANDON, (time, reason, comment, claim.saga_id))
+            await _insert_claim(connection, taken, reason="abandoned")
+
+        await self._transact(write)
+
+    async def _transact(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
+        """As `Pool.transaction`, telling what surely was not written from what may have been."""
+        may_have_committed = False
+
+        async def run(connection: Connection) -> T:
+            nonlocal may_have_committed
+            result = await fn(connection)
+            may_have_committed = True
+            return result
+
+        try:
+            return await self._pool.transaction(run)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            raise WriteRefused(f"the database refused a write: {error}") from error
+        except (DatabaseUnavailable, psycopg.Error) as error:
+            kind = OutcomeUnknown if may_have_committed else StoreUnavailable
+            raise kind(str(error)) from error
+
+
+async def _insert_claim(connection: Connection, claim: Claim, *, reason: str) -> None:
+    now = datetime.now(UTC)
+    await connection.execute(
+        INSERT_CLAIM, (claim.saga_id, claim.number, claim.sec_id, claim.adopt_generation, now, reason)
+    )
+
+
+def _payload(text: str | None) -> Payload | None:
+    return None if text is None else Payload(text.encode())
