@@ -1,0 +1,68 @@
+"""What rack setup hands to the first Nexus: the body of `PUT /racks/{rack_id}/initialization-complete`. Pure.
+
+A subset of upstream's, by upstream's names where it has them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NewType
+from uuid import UUID
+
+import msgspec
+
+from dropshot.address import SocketAddr
+from nexus.dns_types import DnsConfigParams
+
+PasswordHash = NewType("PasswordHash", str)
+"""PHC string, Argon2id."""
+
+_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class RecoverySilo(msgspec.Struct, frozen=True):
+    silo_name: str
+    user_name: str
+    user_password_hash: PasswordHash
+
+    def __post_init__(self) -> None:
+        if _NAME.fullmatch(self.silo_name) is None:
+            raise ValueError(f"{self.silo_name!r} cannot be the name of a silo")
+        if not 1 <= len(self.user_name) <= 63:
+            raise ValueError("user_name must have 1 to 63 characters")
+        if not self.user_password_hash.startswith("$argon2id$"):
+            raise ValueError("user_password_hash is not an Argon2id hash in PHC form")
+
+
+class NexusZone(msgspec.Struct, frozen=True):
+    """A Nexus that is in service, whether or not it runs. `external_ip` is what silo names resolve to."""
+
+    id: UUID
+    sled_id: UUID
+    internal_address: str
+    external_ip: str
+
+    def __post_init__(self) -> None:
+        SocketAddr.parse(self.internal_address)
+        ipaddress.ip_address(self.external_ip)
+
+    @property
+    def address(self) -> SocketAddr:
+        return SocketAddr.parse(self.internal_address)
+
+
+class RackInitialization(msgspec.Struct, frozen=True):
+    """`internal_dns_zone_config` is what the DNS servers were seeded with, and becomes version 1."""
+
+    external_dns_zone_name: str
+    internal_dns_zone_config: DnsConfigParams
+    recovery_silo: RecoverySilo
+    nexus_zones: tuple[NexusZone, ...]
+
+    def __post_init__(self) -> None:
+        config = self.internal_dns_zone_config
+        if config.generation != 1 or len(config.zones) != 1:
+            raise ValueError("internal_dns_zone_config must be generation 1 with exactly one zone")
+        if not self.nexus_zones:
+            raise ValueError("nexus_zones is empty")
