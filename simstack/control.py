@@ -1,6 +1,7 @@
 """The control socket of a running stack: how `omicron-dev status`, `env`, `logs` and `db stop` reach it.
 
-One unix socket in the stack's own directory, readable by its owner alone. A client sends one line of JSON and reads one:
+One unix socket in the stack's own directory, readable by its owner alone. A client sends one line of JSON and reads
+one:
 
     {"verb": "status"}                    ->  {"ok": StackStatus}
     {"verb": "db-stop"}                   ->  {"ok": null}
@@ -14,7 +15,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +22,8 @@ import msgspec
 from simstack.facts import StackStatus
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import trio
 
 SOCKET_NAME = "control.sock"
@@ -60,7 +62,7 @@ async def serve_control(
 
     with trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         await listening.bind(os.fspath(path))
-        path.chmod(0o600)
+        os.chmod(path, 0o600)
         listening.listen(16)
 
         async def answer(stream: trio.SocketStream) -> None:
@@ -83,7 +85,7 @@ async def serve_control(
             task_status.started()
             await trio.serve_listeners(answer, [trio.SocketListener(listening)])
         finally:
-            path.unlink(missing_ok=True)
+            os.unlink(path)
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes:

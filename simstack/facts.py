@@ -1,7 +1,7 @@
 """What a running stack is: where everything listens, as plain data.
 
-`omicron-dev run-all --json` prints it, `status` and `env` read it, and `xtask.banner` draws it. Addresses are text, as a
-client wants them: `[::1]:12221`; URLs start with a scheme.
+`omicron-dev run-all --json` prints it, `status` and `env` read it, and `xtask.banner` draws it. Addresses are text, as
+a client wants them: `[::1]:12221`; URLs start with a scheme.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ ServiceState: TypeAlias = Literal["starting", "running", "stopped", "exited"]
 class ServiceStatus(msgspec.Struct, frozen=True):
     """One service as its owner, the launcher, sees it; whether it answers is for the reader to try.
 
-    `state` is `starting`, `running`, `stopped` (asked for) or `exited`; `detail` says what it waits for or how it ended.
+    `state` is `starting`, `running`, `stopped` (asked for) or `exited`; `detail` says what it waits for or how
+    it ended.
     """
 
     name: str

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import tomli_w
 
 from dropshot.address import SocketAddr
+from simstack.errors import SimstackError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-class BadNexusConfig(Exception):
+class BadNexusConfig(SimstackError):
     """The given file cannot be used; the message names it."""
 
 
@@ -68,8 +71,8 @@ class NexusTemplate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NexusPlan:
-    """One Nexus of a stack: who it is, where it listens, what it uses. Ports may be 0.
+class NexusSettings:
+    """Who a Nexus is, where it listens, what it uses. Ports may be 0.
 
     `log` is the file it logs to; without one it logs as the template says.
     """
@@ -83,23 +86,28 @@ class NexusPlan:
     gateways: tuple[SocketAddr, ...] = ()
 
 
-def write_nexus_config(template: NexusTemplate, plan: NexusPlan, path: Path) -> None:
-    """Write `template` with `plan` put in, readable by its owner alone (a database URL may hold a password)."""
+def write_nexus_config(template: NexusTemplate, settings: NexusSettings, path: Path) -> None:
+    """Write `template` with `settings` put in, readable by its owner alone (a database URL may hold a password)."""
     content = dict(template.content)
     deployment = dict(content["deployment"])
-    deployment["id"] = str(plan.id)
+    deployment["id"] = str(settings.id)
     for server, address in (
-        ("dropshot_external", plan.external_address),
-        ("dropshot_internal", plan.internal_address),
+        ("dropshot_external", settings.external_address),
+        ("dropshot_internal", settings.internal_address),
     ):
         deployment[server] = {**deployment.get(server, {}), "bind_address": str(address)}
-    deployment["internal_dns"] = {"type": "from_address", "address": str(plan.internal_dns)}
-    deployment["database"] = {"type": "from_url", "url": plan.database_url}
+    if "dropshot_lockstep" in deployment and settings.internal_address.port == 0:
+        deployment["dropshot_lockstep"] = {
+            **deployment["dropshot_lockstep"],
+            "bind_address": str(settings.internal_address),
+        }
+    deployment["internal_dns"] = {"type": "from_address", "address": str(settings.internal_dns)}
+    deployment["database"] = {"type": "from_url", "url": settings.database_url}
     content["deployment"] = deployment
-    if plan.log is not None:
+    if settings.log is not None:
         level = content.get("log", {}).get("level", "info")
-        content["log"] = {"level": level, "mode": "file", "path": str(plan.log), "if_exists": "append"}
-    if plan.gateways:
-        content["mgd"] = {f"switch{n}": {"address": str(address)} for n, address in enumerate(plan.gateways)}
+        content["log"] = {"level": level, "mode": "file", "path": str(settings.log), "if_exists": "append"}
+    if settings.gateways:
+        content["mgd"] = {f"switch{n}": {"address": str(address)} for n, address in enumerate(settings.gateways)}
     path.touch(mode=0o600)
     path.write_text(tomli_w.dumps(content))

@@ -13,19 +13,15 @@ class Promise(Generic[T]):
     """Starts empty; `keep` fills it for good."""
 
     def __init__(self) -> None:
-        self._kept = trio.Event()
+        self._is_kept = trio.Event()
         self._value: T
 
     def keep(self, value: T) -> None:
-        assert not self._kept.is_set(), "a promise is kept once"
+        assert not self._is_kept.is_set(), "a promise is kept once"
         self._value = value
-        self._kept.set()
-
-    @property
-    def is_kept(self) -> bool:
-        return self._kept.is_set()
+        self._is_kept.set()
 
     async def get(self) -> T:
         """Wait for the value. A task that fails before it keeps the promise must cancel whoever waits here."""
-        await self._kept.wait()
+        await self._is_kept.wait()
         return self._value

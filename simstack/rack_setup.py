@@ -6,11 +6,9 @@ first Nexus (`PUT /racks/{rack_id}/initialization-complete`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from dropshot.address import SocketAddr
-
+SWITCH_SLOTS = (0, 1)
 RACK_ID = UUID("c19a698f-c6f9-4a17-ae30-20d711b8f7dc")
 SLED_IDS = (UUID("b6d65341-167c-41df-9b5c-41cded99c229"), UUID("039be560-54cc-49e3-88df-1a29dadbf913"))
 SECOND_NEXUS_ID = UUID("a4ef738a-1fb0-47b1-9da2-4919c7ec7c7f")
@@ -22,7 +20,7 @@ PRIVILEGED_PASSWORD = "oxide"
 PRIVILEGED_PASSWORD_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$YaVNPQ8dOCn/n5n+5hSKOQ$nbuG8EvdFEY8BVt6nkxXobxtfAtr7gF6m9/QbaJv1C0"
 )
-"""Argon2id, PHC form, of PRIVILEGED_PASSWORD: made once, because hashing at each start would cost what hashing should."""
+"""Argon2id, PHC form, of PRIVILEGED_PASSWORD: made once, since hashing it at each start would take 0.1 s."""
 
 
 def launched_nexus_id(number: int) -> UUID:
@@ -30,20 +28,9 @@ def launched_nexus_id(number: int) -> UUID:
     return uuid5(RACK_ID, f"nexus {number}")
 
 
-@dataclass(frozen=True, slots=True)
-class NexusZone:
-    """A Nexus zone in service, whether or not its process runs.
-
-    `external_ip` is what `<silo>.sys` resolves to. All Nexuses here listen on 127.0.0.1, so all but the first get an
-    address of the discard prefix `100::/64` (RFC 6666), by which they can be told apart in DNS.
-    """
-
-    id: UUID
-    sled_id: UUID
-    internal_address: SocketAddr
-    external_ip: str
-
-
 def discard_address(number: int) -> str:
-    """The address in DNS of a Nexus that is not the first."""
+    """What `<silo>.sys` resolves to for a Nexus that is not the first.
+
+    All Nexuses of a stack listen on 127.0.0.1; an address of the discard prefix (RFC 6666) tells them apart in DNS.
+    """
     return f"100::{number:x}"

@@ -6,10 +6,11 @@ called what it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from simstack.facts import StackFacts
 
 PREFIX = "omicron-dev: "

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simstack.postgres import find_binaries
 from xtask.bench.measure import HEADER, environment_of_a_user, interleave, wall_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GOAL_MS = 100.0
 GOAL_RATIO = 4.0

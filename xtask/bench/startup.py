@@ -39,12 +39,24 @@ def startup(*, rounds: int = 7) -> int:
         print(timing.row(floor))
     for nexuses, goal in GOALS.items():
         ratio = timings[f"run-all --nexuses {nexuses}"].median / floor.median
-        print(f"goal with {nexuses} Nexus: at most {goal}; measured {ratio:.2f}: {'met' if ratio <= goal else 'MISSED'}")
+        print(
+            f"goal with {nexuses} Nexus: at most {goal}; measured {ratio:.2f}: {'met' if ratio <= goal else 'MISSED'}"
+        )
     return 0
 
 
 def _until_running(nexuses: int, env: dict[str, str]) -> float:
-    argv = [sys.executable, "-m", "xtask", "omicron-dev", "run-all", "--nexus-listen-port", "0", "--nexuses", str(nexuses)]
+    argv = [
+        sys.executable,
+        "-m",
+        "xtask",
+        "omicron-dev",
+        "run-all",
+        "--nexus-listen-port",
+        "0",
+        "--nexuses",
+        str(nexuses),
+    ]
     start = time.perf_counter()
     with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launcher:
         try:

@@ -1,0 +1,57 @@
+"""What the launcher knows of its services: a board that tasks write on; progress and `status` are read from it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from simstack.facts import ServiceState, ServiceStatus
+
+if TYPE_CHECKING:
+    from simstack.progress import Progress
+
+Protocol = Literal["http", "dns", "postgres"]
+
+
+@dataclass(slots=True)
+class _Entry:
+    protocol: Protocol
+    since: float
+    pid: int = 0
+    address: str = ""
+    state: ServiceState = "starting"
+    detail: str = ""
+
+
+class ServiceBoard:
+    """Services in the order in which they were announced."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._entries: dict[str, _Entry] = {}
+
+    def announce(self, name: str, protocol: Protocol, *, awaits: str) -> None:
+        """`name` is going to be started, or started again."""
+        self._entries[name] = _Entry(protocol, since=time.monotonic())
+        self.awaits(name, awaits)
+
+    def awaits(self, name: str, what: str) -> None:
+        self._entries[name].detail = f"waits for {what}"
+        self._progress.awaits(name, what)
+
+    def is_up(self, name: str, address: object, *, pid: int) -> None:
+        entry = self._entries[name]
+        entry.state, entry.address, entry.pid, entry.detail = "running", str(address), pid, ""
+        self._progress.is_up(name, entry.address)
+
+    def ended(self, name: str, state: Literal["stopped", "exited"], detail: str) -> None:
+        entry = self._entries[name]
+        entry.state, entry.detail, entry.since = state, detail, time.monotonic()
+
+    def statuses(self) -> list[ServiceStatus]:
+        now = time.monotonic()
+        return [
+            ServiceStatus(name, entry.protocol, entry.state, entry.address, entry.pid, now - entry.since, entry.detail)
+            for name, entry in self._entries.items()
+        ]

@@ -1,0 +1,203 @@
+"""The simulated stack: Postgres, DNS, gateways and Nexuses, brought up together and taken down in reverse.
+
+    async with open_stack(NexusOptions(count=2)) as stack:
+        print(stack.facts.nexuses[0].internal_address)
+
+Start-up is a graph. Each service is a task that awaits what it needs as a `Promise`:
+
+    plan ─┬─ postgres ──────────────────────────────────────────────┐
+          ├─ Nexus processes ── their addresses ─┐                  │
+          ├─ internal DNS ───────────────────────┼─ generation 1 ─ hand-off ─ every Nexus ready ─ up
+          ├─ external DNS ───────────────────────┤
+          └─ gateways ───────────────────────────┘
+
+Three nurseries, one inside the other, own the tasks: Postgres outermost, then the servers of this process, then the
+Nexus processes; leaving cancels them from the inside out. A service whose end means the end of the stack raises
+SimstackError; a Nexus may die, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from simstack import rack_setup
+from simstack.control import SOCKET_NAME, ControlError, Handler, serve_control
+from simstack.directory import JOURNAL_NAME, stack_directory, stacks_root
+from simstack.errors import SimstackError
+from simstack.facts import StackFacts, StackStatus
+from simstack.progress import Progress, Silent
+from simstack.shipped import config_file
+from simstack.stack_plan import NexusOptions, plan_stack
+from simstack.startup import POSTGRES, Startup
+from simstack.sweep import sweep
+from simstack.watchdog import watching
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from simstack.process import Child
+
+__all__ = ["NexusOptions", "SimstackError", "Stack", "open_stack"]
+
+START_TIMEOUT_S = 120.0
+"""How long the stack may take to come up. Upstream gives each step 600 s; a first start here makes a template."""
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+"""A stack's name is a directory, and part of the address of a unix socket, which has room for 103 bytes."""
+
+
+@asynccontextmanager
+async def open_stack(
+    nexuses: NexusOptions | None = None,
+    *,
+    gateway_config: Path | None = None,
+    name: str | None = None,
+    keep_logs: bool = False,
+    postgres_settings: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> AsyncIterator[Stack]:
+    """Bring a stack up, yield it when every address of its facts answers, take it down.
+
+    Args:
+        nexuses: which Nexuses it has (default: one, as `configs/config.toml` says).
+        gateway_config: the simulated service processors of both gateways (default: `configs/sp-sim.toml`).
+        name: what `omicron-dev status --name` calls it (default: this process's id).
+        keep_logs: leave the log files behind. They also stay after an error; `progress` is told where.
+        postgres_settings: more server settings, such as `default_transaction_isolation`.
+
+    Raises SimstackError, within exception groups, when it cannot come up, or when the database dies under it. Nothing
+    but logs is left behind.
+    """
+    name = name or str(os.getpid())
+    if NAME_PATTERN.fullmatch(name) is None:
+        raise SimstackError(f"{name!r} is no name for a stack: expected up to 31 of a-z, 0-9 and -")
+    plan = plan_stack(nexuses or NexusOptions())
+    progress = progress or Silent()
+    root = stacks_root()
+    await trio.to_thread.run_sync(sweep, root)
+    with stack_directory(root, name=name) as directory, watching(directory) as watchdog:
+        startup = Startup(plan, directory.path, watchdog, progress)
+        directory.keep = keep_logs
+        try:
+            async with trio.open_nursery() as database_nursery:
+                database_nursery.start_soon(startup.run_database, postgres_settings or {})
+                async with trio.open_nursery() as server_nursery:
+                    async with trio.open_nursery() as nexus_nursery:
+                        with _start_deadline(startup):
+                            facts = await _come_up(
+                                startup,
+                                server_nursery,
+                                nexus_nursery,
+                                nexus_count=len(plan.launched),
+                                gateway_config=gateway_config or config_file("sp-sim.toml"),
+                            )
+                        stack = Stack(startup, facts)
+                        control_path = directory.path / SOCKET_NAME
+                        await server_nursery.start(partial(serve_control, control_path, stack.control_verbs()))
+                        server_nursery.start_soon((await startup.database.get()).refill_spare)
+                        yield stack
+                        nexus_nursery.cancel_scope.cancel()
+                    server_nursery.cancel_scope.cancel()
+                database_nursery.cancel_scope.cancel()
+        except* Exception:
+            directory.keep = True
+            raise
+        finally:
+            if directory.keep:
+                watchdog.keep(directory.path)
+                _remove_all_but_logs(directory.path)
+                progress.note(f"logs are kept in {directory.path}")
+
+
+async def _come_up(
+    startup: Startup,
+    server_nursery: trio.Nursery,
+    nexus_nursery: trio.Nursery,
+    *,
+    nexus_count: int,
+    gateway_config: Path,
+) -> StackFacts:
+    """Start everything in the nurseries of the caller, in whose scope it all lives on."""
+    # Processes first: they import in parallel to what this process imports for its own servers.
+    for index in range(nexus_count):
+        await nexus_nursery.start(startup.run_nexus, index)
+    server_nursery.start_soon(startup.run_internal_dns)
+    server_nursery.start_soon(startup.run_external_dns)
+    for slot in rack_setup.SWITCH_SLOTS:
+        server_nursery.start_soon(startup.run_gateway, slot, gateway_config)
+    await startup.initialize_rack()
+    return await startup.everything_ready()
+
+
+@contextmanager
+def _start_deadline(startup: Startup) -> Iterator[None]:
+    with trio.move_on_after(START_TIMEOUT_S) as scope:
+        yield
+    if scope.cancelled_caught:
+        awaited = ", ".join(f"{s.name} {s.detail}" for s in startup.board.statuses() if s.state == "starting")
+        raise SimstackError(f"not up after {START_TIMEOUT_S:g} s: {awaited}")
+
+
+def _remove_all_but_logs(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix not in (".log", ".lock") and path.name != JOURNAL_NAME:
+            path.unlink(missing_ok=True)
+
+
+class Stack:
+    """A stack that is up. `facts` say where everything listens."""
+
+    def __init__(self, startup: Startup, facts: StackFacts) -> None:
+        self._startup = startup
+        self._since = time.monotonic()
+        self.facts = facts
+
+    async def nexus(self, number: int) -> Child:
+        """The process of a launched Nexus, numbered from 1: to kill, pause or resume."""
+        return await self._startup.nexuses[number - 1].get()
+
+    async def stop_database(self) -> None:
+        """Stop Postgres in an orderly way and keep its data: an outage that was asked for."""
+        cluster = await self._startup.database.get()
+        self._startup.board.ended(POSTGRES, "stopped", "by `db stop`; `db start` starts it again")
+        await cluster.stop()
+
+    async def start_database(self) -> None:
+        """Start it again, on the same port with the same data. Raises SimstackError; it is then still stopped."""
+        cluster = await self._startup.database.get()
+        await cluster.start()
+        assert cluster.pid is not None, "start() returns when the server runs"
+        self._startup.board.is_up(POSTGRES, cluster.address, pid=cluster.pid)
+
+    def status(self) -> StackStatus:
+        return StackStatus(self.facts, time.monotonic() - self._since, self._startup.board.statuses())
+
+    def control_verbs(self) -> dict[str, Handler]:
+        """What the control socket can be asked for."""
+
+        async def status() -> StackStatus:
+            return self.status()
+
+        return {
+            "status": status,
+            "db-stop": partial(_refusing, self.stop_database),
+            "db-start": partial(_refusing, self.start_database),
+        }
+
+
+async def _refusing(change: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await change()
+    except SimstackError as exc:
+        raise ControlError(str(exc)) from exc

@@ -1,0 +1,332 @@
+"""The start-up graph of a stack: one task a service, each awaiting what it needs as a `Promise`.
+
+`simstack.stack` owns the nurseries and says in which order they open and close; this module knows what each service
+needs, and tells the board how it fares.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from dropshot.address import SocketAddr
+from simstack import rack_setup
+from simstack.cluster_config import ClusterConfig
+from simstack.errors import SimstackError
+from simstack.facts import DatabaseFacts, DnsFacts, GatewayFacts, NexusFacts, SiloFacts, StackFacts
+from simstack.nexus_config import NexusSettings, write_nexus_config
+from simstack.postgres import PostgresCluster, open_postgres
+from simstack.process import Child, ChildExited, ChildSpec, run_child
+from simstack.promise import Promise
+from simstack.services import ServiceBoard
+from simstack.shipped import schema_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from dropshot.logging import Log
+    from simstack.dns.config import DnsConfigParams
+    from simstack.dns.store import DnsStore
+    from simstack.progress import Progress
+    from simstack.stack_plan import PlannedNexus, StackPlan
+    from simstack.watchdog import Watchdog
+
+POSTGRES = "postgres"
+INTERNAL_DNS = "internal DNS"
+EXTERNAL_DNS = "external DNS"
+INTERNAL_DNS_HTTP = "internal DNS HTTP"
+EXTERNAL_DNS_HTTP = "external DNS HTTP"
+
+SEED_GENERATION = 1
+SILO_GENERATION = 2
+"""What external DNS serves once rack initialization has been propagated: the silo's name."""
+
+FIRST_GATEWAY_LOG = 2
+"""Numbers of log files as upstream's: 0 is the launcher's, 2 and 3 are the gateways'."""
+
+
+@dataclass(frozen=True, slots=True)
+class DnsServer:
+    store: DnsStore
+    address: SocketAddr
+    http_address: SocketAddr
+
+
+class Startup:
+    """The services of one stack on their way up. Each `run_…` is a task that lasts as long as its service."""
+
+    def __init__(self, plan: StackPlan, directory: Path, watchdog: Watchdog, progress: Progress) -> None:
+        self._plan = plan
+        self._directory = directory
+        self._watchdog = watchdog
+        self._progress = progress
+        self._log: Log | None = None
+        self.board = ServiceBoard(progress)
+        self.database: Promise[PostgresCluster] = Promise()
+        self.internal_dns: Promise[DnsServer] = Promise()
+        self.external_dns: Promise[DnsServer] = Promise()
+        self.gateways: tuple[Promise[SocketAddr], ...] = tuple(Promise() for _ in rack_setup.SWITCH_SLOTS)
+        self.nexuses: tuple[Promise[Child], ...] = tuple(Promise() for _ in plan.launched)
+        self.is_up = False
+
+    async def run_database(self, settings: Mapping[str, str]) -> None:
+        """Never returns unless cancelled. Raises SimstackError when the server cannot start, or dies unasked."""
+        self.board.announce(POSTGRES, "postgres", awaits="its first start")
+        config = ClusterConfig(
+            directory=self._directory / "pg",
+            log_path=self.log_path("postgres"),
+            schema=schema_files(),
+            port=self._plan.database.port,
+            settings=settings,
+        )
+        async with open_postgres(config, watchdog=self._watchdog) as cluster:
+            pid = cluster.pid
+            assert pid is not None, "open_postgres yields a server that runs"
+            self.board.is_up(POSTGRES, cluster.address, pid=pid)
+            self._progress.note(f"DB URL: {cluster.url}")
+            self._progress.note(f"DB address: {cluster.address}")
+            self.database.keep(cluster)
+            status = await cluster.wait_exit()
+            raise SimstackError(f"postgres (pid {pid}) {status}: the stack cannot go on without its database")
+
+    async def run_nexus(self, index: int, *, task_status: trio.TaskStatus[None]) -> None:
+        """Returns when the process has ended; raises SimstackError if that was before the stack was up."""
+        name = nexus_name(index)
+        planned = self._plan.launched[index]
+        self.board.announce(name, "http", awaits="its interpreter")
+        config_path = self._directory / f"{name}.toml"
+        log_path = self.log_path(1 if index == 0 else FIRST_GATEWAY_LOG + len(self.gateways) + index - 1)
+        write_nexus_config(self._plan.template, self._settings(planned, log=log_path), config_path)
+        self._note_log(log_path)
+        spec = ChildSpec(
+            name=name,
+            argv=(sys.executable, "-m", "nexus", str(config_path)),
+            env=os.environ,
+            cwd=self._directory,
+            log_path=log_path,
+        )
+        async with trio.open_nursery() as nursery:
+            child: Child = await nursery.start(
+                partial(run_child, spec, socket_directory=self._socket_directory(), watchdog=self._watchdog)
+            )
+            self.nexuses[index].keep(child)
+            task_status.started()
+            async for notices in child.notices_as_they_come():
+                if notices.ready:
+                    self.board.is_up(name, notices.values["X_INTERNAL_ADDRESS"], pid=child.pid)
+                else:
+                    self.board.awaits(name, notices.status.removeprefix("waiting for ") or "its interpreter")
+            status = await child.wait_exit()
+        self.board.ended(name, "exited", str(status))
+        report = f"{name} {planned.id} (pid {child.pid}) {status}; the end of its log, {log_path}:\n{child.log_tail()}"
+        if not self.is_up:
+            raise SimstackError(report)
+        self._progress.warn(report)
+
+    async def run_internal_dns(self) -> None:
+        await self._run_dns(self.internal_dns, INTERNAL_DNS, INTERNAL_DNS_HTTP, self._plan.internal_dns)
+
+    async def run_external_dns(self) -> None:
+        await self._run_dns(self.external_dns, EXTERNAL_DNS, EXTERNAL_DNS_HTTP, SocketAddr(self._plan.host, 0))
+
+    async def _run_dns(self, promise: Promise[DnsServer], name: str, http_name: str, bind: SocketAddr) -> None:
+        self.board.announce(name, "dns", awaits="its port")
+        self.board.announce(http_name, "http", awaits="its port")
+        from simstack.dns.server import serve_dns
+        from simstack.dns.store import DnsStore
+
+        log = self._open_log().bind(component=name.replace(" ", "_"))
+        store = DnsStore()
+        async with trio.open_nursery() as nursery:
+            address: SocketAddr = await nursery.start(partial(serve_dns, store, bind, log=log))
+            self.board.is_up(name, address, pid=os.getpid())
+            from simstack.dns.http import serve_dns_http
+
+            http_bind = SocketAddr(self._plan.host, 0)
+            http_address: SocketAddr = await nursery.start(partial(serve_dns_http, store, http_bind, log=log))
+            self.board.is_up(http_name, http_address, pid=os.getpid())
+            promise.keep(DnsServer(store, address, http_address))
+
+    async def run_gateway(self, slot: int, config_path: Path) -> None:
+        """Raises SimstackError when the sp-sim file cannot be used."""
+        name = switch_name(slot)
+        self.board.announce(name, "http", awaits="its port")
+        from dropshot.logging import LogConfig, open_log
+        from simstack.gateway.model import SimulatedHardware
+        from simstack.gateway.server import serve_gateway
+        from simstack.gateway.sp_sim import load_sp_sim
+
+        log_path = self.log_path(FIRST_GATEWAY_LOG + slot)
+        hardware = SimulatedHardware.new(load_sp_sim(config_path), switch_slot=slot)
+        log = open_log(LogConfig(mode="file", path=str(log_path), if_exists="append"), name=name)
+        self._note_log(log_path)
+        async with trio.open_nursery() as nursery:
+            bind = SocketAddr(self._plan.host, 0)
+            address: SocketAddr = await nursery.start(partial(serve_gateway, hardware, bind, log=log))
+            self.board.is_up(name, address, pid=os.getpid())
+            self.gateways[slot].keep(address)
+
+    async def initialize_rack(self) -> None:
+        """Seed DNS with its first generation and hand the control plane to the first Nexus; wait until that shows."""
+        from simstack.dns.config import DnsConfigParams, DnsConfigZone
+        from simstack.handoff import NexusZone, hand_off
+
+        addresses = [await _told(await nexus.get(), "X_INTERNAL_ADDRESS") for nexus in self.nexuses]
+        second = self._plan.second
+        internal_addresses = [*map(SocketAddr.parse, addresses), second.internal_address]
+        members = list(zip((*self._plan.launched, second), internal_addresses, strict=True))
+        internal_dns, external_dns = await self.internal_dns.get(), await self.external_dns.get()
+        internal = await self._internal_configuration(members)
+        internal_dns.store.apply(internal)
+        external_zone = DnsConfigZone(rack_setup.EXTERNAL_DNS_ZONE, {})
+        external_dns.store.apply(DnsConfigParams(SEED_GENERATION, SEED_GENERATION, datetime.now(UTC), (external_zone,)))
+        zones = [NexusZone(member.id, member.sled_id, str(address), member.external_ip) for member, address in members]
+        await hand_off(internal_addresses[0], internal_dns=internal, zones=zones)
+        await external_dns.store.wait_generation(SILO_GENERATION)
+
+    async def _internal_configuration(self, members: list[tuple[PlannedNexus, SocketAddr]]) -> DnsConfigParams:
+        from simstack.dns.config import DnsConfigParams
+        from simstack.dns.internal_zone import (
+            DnsServerService,
+            GatewayService,
+            NexusService,
+            Services,
+            internal_zone,
+        )
+
+        def service(server: DnsServer) -> DnsServerService:
+            return DnsServerService(http_address=server.http_address, dns_address=server.address)
+
+        zone = internal_zone(
+            Services(
+                nexuses=[NexusService(zone_id=member.id, internal_address=address) for member, address in members],
+                internal_dns=service(await self.internal_dns.get()),
+                external_dns=service(await self.external_dns.get()),
+                gateways=[
+                    GatewayService(sled_id=sled_id, address=await gateway.get())
+                    for sled_id, gateway in zip(rack_setup.SLED_IDS, self.gateways, strict=True)
+                ],
+                database=self._plan.database,
+            )
+        )
+        return DnsConfigParams(SEED_GENERATION, SEED_GENERATION, datetime.now(UTC), (zone,))
+
+    async def everything_ready(self) -> StackFacts:
+        """Wait for the database and for every Nexus; returns what the stack is, and marks it as up."""
+        cluster = await self.database.get()
+        children = [await nexus.get() for nexus in self.nexuses]
+        for child in children:
+            try:
+                await child.wait_ready()
+            except ChildExited:
+                await trio.sleep_forever()  # run_nexus knows more, and is about to say it
+        internal_dns, external_dns = await self.internal_dns.get(), await self.external_dns.get()
+        self.is_up = True
+        assert cluster.pid is not None, "nobody has stopped the database yet"
+        return StackFacts(
+            name=self._directory.name,
+            pid=os.getpid(),
+            directory=self._directory,
+            log=self.log_path(0),
+            nexuses=[
+                NexusFacts(
+                    id=planned.id,
+                    external_address=child.notices.values["X_EXTERNAL_ADDRESS"],
+                    internal_address=child.notices.values["X_INTERNAL_ADDRESS"],
+                    pid=child.pid,
+                    log=child.spec.log_path,
+                )
+                for planned, child in zip(self._plan.launched, children, strict=True)
+            ],
+            database=DatabaseFacts(
+                kind="postgres",
+                pid=cluster.pid,
+                url=cluster.url,
+                address=str(cluster.address),
+                directory=cluster.directory,
+                log=cluster.log_path,
+            ),
+            internal_dns=_dns_facts("control-plane.oxide.internal", internal_dns),
+            external_dns=_dns_facts(rack_setup.EXTERNAL_DNS_ZONE, external_dns),
+            gateways=[
+                GatewayFacts(
+                    switch=switch_name(slot),
+                    url=f"http://{await gateway.get()}",
+                    log=self.log_path(FIRST_GATEWAY_LOG + slot),
+                )
+                for slot, gateway in enumerate(self.gateways)
+            ],
+            silo=SiloFacts(rack_setup.SILO_NAME, rack_setup.PRIVILEGED_USER, rack_setup.PRIVILEGED_PASSWORD),
+            second_nexus_config=await self._write_second_config(),
+        )
+
+    async def _write_second_config(self) -> Path:
+        path = self._directory / "config-second.toml"
+        gateways = [await gateway.get() for gateway in self.gateways]
+        settings = self._settings(self._plan.second, log=None, gateways=tuple(gateways))
+        write_nexus_config(self._plan.second_template, settings, path)
+        return path
+
+    def _settings(
+        self, planned: PlannedNexus, *, log: Path | None, gateways: tuple[SocketAddr, ...] = ()
+    ) -> NexusSettings:
+        return NexusSettings(
+            id=planned.id,
+            external_address=planned.external_address,
+            internal_address=planned.internal_address,
+            database_url=f"postgresql://root@{self._plan.database}/omicron?sslmode=disable",
+            internal_dns=self._plan.internal_dns,
+            log=log,
+            gateways=gateways,
+        )
+
+    def log_path(self, which: int | str) -> Path:
+        return self._directory / f"omicron-dev-omicron-dev.{os.getpid()}.{which}.log"
+
+    def _note_log(self, path: Path) -> None:
+        self._progress.note(f"log file: {path}")
+        self._progress.note(f'note: configured to log to "{path}"')
+
+    def _open_log(self) -> Log:
+        if self._log is None:
+            from dropshot.logging import LogConfig, open_log
+
+            self._log = open_log(
+                LogConfig(mode="file", path=str(self.log_path(0)), if_exists="append"), name="omicron-dev"
+            )
+            self._note_log(self.log_path(0))
+        return self._log
+
+    def _socket_directory(self) -> Path:
+        path = self._directory / "notify"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+
+def nexus_name(index: int) -> str:
+    """What people call the Nexus at `index` of the plan: they count from 1."""
+    return f"nexus{index + 1}"
+
+
+def switch_name(slot: int) -> str:
+    return f"switch{slot}"
+
+
+def _dns_facts(zone: str, server: DnsServer) -> DnsFacts:
+    return DnsFacts(zone=zone, http_url=f"http://{server.http_address}", address=str(server.address))
+
+
+async def _told(child: Child, key: str) -> str:
+    """Wait until the child has told its `key`."""
+    async for notices in child.notices_as_they_come():
+        if key in notices.values:
+            return notices.values[key]
+    await trio.sleep_forever()  # it ended: run_nexus is about to say so
+    raise AssertionError("sleep_forever() returned")

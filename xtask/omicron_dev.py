@@ -1,0 +1,185 @@
+"""`xtask omicron-dev`: run the simulated stack, and look at a running one from another terminal.
+
+Only arguments and printing live here; the stack itself is `simstack.stack.open_stack`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path  # noqa: TC003 (cyclopts reads the annotations)
+from typing import TYPE_CHECKING, Annotated
+
+import cyclopts
+import msgspec
+from cyclopts import Parameter
+
+from xtask.banner import PREFIX
+
+if TYPE_CHECKING:
+    from simstack.facts import StackStatus
+
+app = cyclopts.App(name="omicron-dev", help="Run a simulated control-plane stack.")
+db = cyclopts.App(name="db", help="Stop and start the database of a running stack, under its Nexuses.")
+app.command(db)
+
+Name = Annotated[str | None, Parameter(help="Which stack, where several run. Default: the only one.")]
+
+
+@app.command
+def run_all(
+    *,
+    nexus_listen_port: int | None = None,
+    nexus_config: Path | None = None,
+    gateway_config: Path | None = None,
+    nexuses: int = 1,
+    name: str | None = None,
+    keep: bool = False,
+    json: bool = False,
+) -> int:
+    """Start everything, print where it listens, and run until Ctrl-C.
+
+    Parameters
+    ----------
+    nexus_listen_port
+        Port of the first Nexus' external API; 0 lets every port be any free one. Default: the configuration's, 12220.
+    nexus_config
+        Configuration of the first Nexus; database and DNS addresses in it are replaced. Default: configs/config.toml.
+    gateway_config
+        Simulated service processors of both gateways. Default: configs/sp-sim.toml.
+    nexuses
+        How many Nexuses to start, 1 to 16.
+    name
+        Name of the stack, for the other commands. Default: its process id.
+    keep
+        Keep the log files when it ends.
+    json
+        Print the summary as one JSON object on stdout.
+    """
+    from xtask.run_all import run
+
+    return run(
+        nexus_listen_port=nexus_listen_port,
+        nexus_config=nexus_config,
+        gateway_config=gateway_config,
+        nexuses=nexuses,
+        name=name,
+        keep=keep,
+        json=json,
+    )
+
+
+@app.command
+def status(*, name: Name = None, json: bool = False) -> int:
+    """Show every service of a running stack: address, health, uptime, pid; and the sagas by state.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object.
+    """
+    from xtask.status import examine, render
+
+    stack = _find(name)
+    if stack is None:
+        return 1
+    examined = examine(stack)
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode(examined) + b"\n")
+    else:
+        render(examined)
+    return 0 if examined.healthy else 1
+
+
+@app.command
+def env(*, name: Name = None) -> int:
+    """Print the `export` lines that point omdb at a running stack: `eval "$(… omicron-dev env)"`."""
+    from simstack.facts import environment
+
+    stack = _find(name)
+    if stack is None:
+        return 1
+    for variable, value in environment(stack.facts).items():
+        print(f"export {variable}={shlex.quote(value)}")
+    return 0
+
+
+@app.command
+def logs(
+    service: str | None = None,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(name=["-f", "--follow"])] = False,
+    name: Name = None,
+) -> int:
+    """Print the log of one service, or of all in the order of time.
+
+    Parameters
+    ----------
+    service
+        `stack`, `postgres`, `switch0`, `switch1`, a Nexus' number from 1 or the start of its id. Default: all.
+    follow
+        Go on as lines come, until Ctrl-C.
+    """
+    from xtask.logs import LogNotFound, print_logs
+
+    stack = _find(name)
+    if stack is None:
+        return 1
+    try:
+        print_logs(stack.facts, service, follow=follow)
+    except LogNotFound as exc:
+        return _refuse(str(exc))
+    return 0
+
+
+@db.command(name="stop")
+def db_stop(*, name: Name = None) -> int:
+    """Stop Postgres in an orderly way; the stack goes on and waits for it."""
+    return _order(name, "db-stop", "stopped")
+
+
+@db.command(name="start")
+def db_start(*, name: Name = None) -> int:
+    """Start Postgres again, on the same port and data."""
+    return _order(name, "db-start", "running")
+
+
+def _order(name: str | None, verb: str, outcome: str) -> int:
+    from simstack.control import ControlError, ask
+
+    stack = _find(name)
+    if stack is None:
+        return 1
+    try:
+        ask(stack.facts.directory, verb)
+    except ControlError as exc:
+        return _refuse(str(exc))
+    print(f"{PREFIX}{stack.facts.database.kind} at {stack.facts.database.address} is {outcome}", file=sys.stderr)
+    return 0
+
+
+def _find(name: str | None) -> StackStatus | None:
+    """The running stack called `name`, or the only one; says so and returns None where there is no such one."""
+    from simstack.control import running_stacks
+    from simstack.directory import stacks_root
+
+    stacks = running_stacks(stacks_root())
+    if name is not None:
+        stacks = [stack for stack in stacks if stack.facts.name == name]
+    if len(stacks) == 1:
+        return stacks[0]
+    if stacks:
+        names = ", ".join(stack.facts.name for stack in stacks)
+        _refuse(f"{len(stacks)} stacks are running ({names}); say which with --name")
+    elif name is not None:
+        _refuse(f"no stack named {name!r} is running here as user {os.getuid()}")
+    else:
+        _refuse("no stack is running; start one with `python3 -m xtask omicron-dev run-all`")
+    return None
+
+
+def _refuse(message: str) -> int:
+    print(f"{PREFIX}{message}", file=sys.stderr)
+    return 1
