@@ -59,8 +59,3 @@ def wire_length(name: Name) -> int:
 
 def folded(name: Name) -> Name:
     return tuple(label.lower() for label in name)
-
-
-def text(name: Name) -> str:
-    """The name for a log line or an error, without a final dot."""
-    return b".".join(name).decode("ascii", errors="backslashreplace") or "."
