@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +29,7 @@ from simstack.services import ServiceBoard
 from simstack.shipped import schema_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from dropshot.logging import Log
@@ -144,15 +145,16 @@ class Startup:
 
         log = self._open_log().bind(component=name.replace(" ", "_"))
         store = DnsStore()
-        async with trio.open_nursery() as nursery:
-            address: SocketAddr = await nursery.start(partial(serve_dns, store, bind, log=log))
-            self.board.is_up(name, address, pid=os.getpid())
-            from simstack.dns.http import serve_dns_http
+        with _listen_errors():
+            async with trio.open_nursery() as nursery:
+                address: SocketAddr = await nursery.start(partial(serve_dns, store, bind, log=log))
+                self.board.is_up(name, address, pid=os.getpid())
+                from simstack.dns.http import serve_dns_http
 
-            http_bind = SocketAddr(self._plan.host, 0)
-            http_address: SocketAddr = await nursery.start(partial(serve_dns_http, store, http_bind, log=log))
-            self.board.is_up(http_name, http_address, pid=os.getpid())
-            promise.keep(DnsServer(store, address, http_address))
+                http_bind = SocketAddr(self._plan.host, 0)
+                http_address: SocketAddr = await nursery.start(partial(serve_dns_http, store, http_bind, log=log))
+                self.board.is_up(http_name, http_address, pid=os.getpid())
+                promise.keep(DnsServer(store, address, http_address))
 
     async def run_gateway(self, slot: int, config_path: Path) -> None:
         """Raises SimstackError when the sp-sim file cannot be used."""
@@ -167,11 +169,12 @@ class Startup:
         hardware = SimulatedHardware.new(load_sp_sim(config_path), switch_slot=slot)
         log = open_log(LogConfig(mode="file", path=str(log_path), if_exists="append"), name=name)
         self._note_log(log_path)
-        async with trio.open_nursery() as nursery:
-            bind = SocketAddr(self._plan.host, 0)
-            address: SocketAddr = await nursery.start(partial(serve_gateway, hardware, bind, log=log))
-            self.board.is_up(name, address, pid=os.getpid())
-            self.gateways[slot].keep(address)
+        with _listen_errors():
+            async with trio.open_nursery() as nursery:
+                bind = SocketAddr(self._plan.host, 0)
+                address: SocketAddr = await nursery.start(partial(serve_gateway, hardware, bind, log=log))
+                self.board.is_up(name, address, pid=os.getpid())
+                self.gateways[slot].keep(address)
 
     async def initialize_rack(self) -> None:
         """Seed DNS with its first generation and hand the control plane to the first Nexus; wait until that shows."""
@@ -330,3 +333,13 @@ async def _told(child: Child, key: str) -> str:
             return notices.values[key]
     await trio.sleep_forever()  # it ended: run_nexus is about to say so
     raise AssertionError("sleep_forever() returned")
+
+
+@contextmanager
+def _listen_errors() -> Iterator[None]:
+    from dropshot.server import ListenError
+
+    try:
+        yield
+    except* ListenError as group:
+        raise SimstackError("; ".join(str(error) for error in group.exceptions)) from group

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simstack.errors import SimstackError
 from simstack.gateway.types import (
     Gimlet,
     IgnitionPresent,
@@ -40,7 +41,7 @@ class NoSuchSp(Exception):
         super().__init__(f"nonexistent SP ({identifier})")
 
 
-class NoSuchSwitch(Exception):
+class NoSuchSwitch(SimstackError):
     """The configuration has no sidecar in the slot where a gateway should be."""
 
 

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from dropshot.address import SocketAddr
 from dropshot.logging import LogConfig
+from simstack.errors import SimstackError
 from simstack.gateway.types import UInt32
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ SensorDataMissing: TypeAlias = Literal[
 ]
 
 
-class SpSimError(Exception):
+class SpSimError(SimstackError):
     """An sp-sim file that cannot be used. One line, naming the file and the key."""
 
 
