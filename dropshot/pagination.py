@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from uuid import UUID  # noqa: TC003  msgspec looks it up when it builds the decoder
+from uuid import UUID
 
 import msgspec
 

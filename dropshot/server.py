@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from dropshot.address import SocketAddr
 from dropshot.port_holder import describe_holder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dropshot.app import App
     from dropshot.logging import Log
 
@@ -36,9 +39,39 @@ class AddressInUse(ListenError):
     """Somebody else listens there; the message says who, where that can be known."""
 
 
+class ReservedAddress:
+    """An address that nobody listens on yet and that is this process's to serve; see `reserve`."""
+
+    def __init__(self, bind: SocketAddr) -> None:
+        with _naming_errors(bind):
+            self.socket = socket.socket(socket.AF_INET6 if bind.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if bind.is_ipv6:
+                    self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                self.socket.setblocking(False)
+                self.socket.bind((bind.host, bind.port))
+            except BaseException:
+                self.socket.close()
+                raise
+        self.address = SocketAddr(*self.socket.getsockname()[:2])
+
+
+@contextmanager
+def reserve(bind: SocketAddr) -> Iterator[ReservedAddress]:
+    """Make an address this process's own, with a port if it has none, before there is anything to serve there.
+
+    Until it is given to `serve`, connections are refused. Raises ListenError.
+    """
+    reserved = ReservedAddress(bind)
+    with reserved.socket:
+        yield reserved
+
+
 async def serve(
     app: App,
-    bind: SocketAddr,
+    bind: SocketAddr | ReservedAddress,
     *,
     log: Log,
     stop: trio.Event | None = None,
@@ -50,35 +83,28 @@ async def serve(
     GRACEFUL_TIMEOUT_S to finish; when cancelled, they end like everything else.
     """
     log = log.bind(component=app.component)
-    listener = _listen(bind)
-    address = SocketAddr(*listener.getsockname()[:2])
-    config = _ServerConfig(listener, log)
-    with listener:
+    reserved = ReservedAddress(bind) if isinstance(bind, SocketAddr) else bind
+    with reserved.socket:
+        with _naming_errors(reserved.address):
+            reserved.socket.listen(_BACKLOG)
+        config = _ServerConfig(reserved.socket, log)
+        trigger = None if stop is None else stop.wait
         async with trio.open_nursery() as nursery:
-            trigger = None if stop is None else stop.wait
             await nursery.start(partial(hypercorn_serve, app, config, shutdown_trigger=trigger))
-            log.info("listening", local_addr=address)
-            task_status.started(address)
+            log.info("listening", local_addr=reserved.address)
+            task_status.started(reserved.address)
 
 
-def _listen(bind: SocketAddr) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if bind.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+@contextmanager
+def _naming_errors(address: SocketAddr) -> Iterator[None]:
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if bind.is_ipv6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((bind.host, bind.port))
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
+        yield
     except OSError as exc:
-        listener.close()
         if exc.errno == errno.EADDRINUSE:
-            holder = describe_holder(bind.port)
-            raise AddressInUse(f"cannot listen on {bind}: in use" + (f" by {holder}" if holder else "")) from None
+            holder = describe_holder(address.port)
+            raise AddressInUse(f"cannot listen on {address}: in use" + (f" by {holder}" if holder else "")) from None
         reason = os.strerror(exc.errno) if exc.errno else str(exc)
-        raise ListenError(f"cannot listen on {bind}: {reason}") from None
-    return listener
+        raise ListenError(f"cannot listen on {address}: {reason}") from None
 
 
 _BACKLOG = 100

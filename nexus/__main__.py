@@ -11,7 +11,7 @@ from xtask.bootstrap import enter
 def main() -> None:
     enter("nexus")
 
-    from nexus.server import run
+    from nexus.command_line import run
 
     sys.exit(run(sys.argv[1:]))
 

@@ -1,0 +1,251 @@
+"""One Nexus process: the root nursery, and everything that runs in it.
+
+    internal API ── at once; what is not there yet makes its requests a 503 with the reason
+    external API ── its address is taken at once, and served when the rest is up
+    database, schema, rack, internal DNS ── waited for, saying so
+    own zone in service ── SEC ── background tasks ── external API ── ready
+
+SIGINT and SIGTERM cancel the root nursery. There is no orderly end for sagas: cancellation is a crash, and whoever has
+this Nexus' id next recovers them. A database that goes away ends nothing here.
+"""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psycopg
+import trio
+
+from dropshot.app import new_app
+from dropshot.server import ListenError, reserve, serve
+from nexus.api.routes_external import add_external_routes
+from nexus.api.routes_internal import add_internal_routes
+from nexus.background.driver import Driver
+from nexus.background.wiring import build_tasks
+from nexus.clients.dns_lookup import lookup_service
+from nexus.clients.resolver import INTERNAL_ZONE, ResolverError
+from nexus.config import DatabaseFromUrl
+from nexus.db.errors import DatabaseUnavailable
+from nexus.db.nexus_zones import put_in_service
+from nexus.db.pool import open_pool
+from nexus.db.rack import find_rack
+from nexus.db.schema_version import SCHEMA_VERSION, read_schema_version
+from nexus.ids import NexusId, RackId
+from nexus.login import Logins
+from nexus.notify import Notifier
+from nexus.saga.action import ActionRegistry
+from nexus.saga.ids import SecId
+from nexus.saga.postgres import PostgresSecStore
+from nexus.saga.sec import Sec
+from nexus.sagas.demo import DemoSagas
+from nexus.startup import Services, Startup
+
+if TYPE_CHECKING:
+    from dropshot.address import SocketAddr
+    from dropshot.logging import Log
+    from nexus.config import DropshotConfig, NexusConfig
+    from nexus.db.pool import Pool
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+DATABASE_SERVICE = f"_cockroach._tcp.{INTERNAL_ZONE}"
+NAME_SERVICE = f"_nameservice._tcp.{INTERNAL_ZONE}"
+"""What background tasks look up first: internal DNS that knows it has been given its zone."""
+
+
+class StartupError(Exception):
+    """This Nexus cannot start, and waiting would not help. One line for the user."""
+
+
+async def serve_until_signalled(config: NexusConfig, log: Log) -> None:
+    """Run a Nexus until SIGINT or SIGTERM. Raises StartupError, in a group."""
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(serve_nexus, config, log=log, notifier=Notifier.from_environment()))
+            async for number in signals:
+                log.info("stopping", signal=signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+
+
+async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> None:
+    """Run a Nexus until cancelled. Raises StartupError if one of its addresses cannot be had."""
+    log_not_simulated(config, log)
+    startup = Startup(log=log, notifier=notifier)
+    try:
+        with reserve(config.deployment.dropshot_external.address) as external_address:
+            async with trio.open_nursery() as nursery:
+                internal_address = await _serve_internal(nursery, config, startup, log=log)
+                notifier.send(
+                    X_INTERNAL_ADDRESS=str(internal_address), X_EXTERNAL_ADDRESS=str(external_address.address)
+                )
+                database_url = await _database_url(config, startup)
+                async with open_pool(database_url, log=log.bind(component="database")) as pool:
+                    await _wait_for_world(config, startup, pool)
+                    await _put_in_service(
+                        config,
+                        startup,
+                        pool,
+                        internal_address=internal_address,
+                        external=external_address.address,
+                        log=log,
+                    )
+                    startup.is_up(await _start_services(nursery, config, pool, log=log))
+                    external = config.deployment.dropshot_external
+                    app = new_app("dropshot_external", log=log, max_body_bytes=external.default_request_body_max_bytes)
+                    add_external_routes(app, startup)
+                    await nursery.start(partial(serve, app, external_address, log=log))
+                    log.info("ready")
+                    notifier.ready()
+                    await trio.sleep_forever()
+    except* ListenError as group:
+        raise StartupError(str(group.exceptions[0])) from None
+
+
+def log_not_simulated(config: NexusConfig, log: Log) -> None:
+    """Say once which keys of the file mean nothing here."""
+    tasks = [key for key in config.not_simulated if key.startswith("background_tasks.")]
+    keys = [key for key in config.not_simulated if key not in tasks]
+    if tasks:
+        keys.append(f"background_tasks ({len(tasks)} of them)")
+    if keys:
+        log.info("not simulated, so not looked at in the configuration", keys=", ".join(keys))
+
+
+async def _serve_internal(nursery: trio.Nursery, config: NexusConfig, startup: Startup, *, log: Log) -> SocketAddr:
+    """Serve the internal API, twice if there is a lockstep section; returns where it is internal. `nursery` is the root
+    nursery, where servers run.
+    """
+    deployment = config.deployment
+
+    async def start(component: str, where: DropshotConfig) -> SocketAddr:
+        app = new_app(component, log=log, max_body_bytes=where.default_request_body_max_bytes)
+        add_internal_routes(app, startup, nexus_id=NexusId(deployment.id))
+        address: SocketAddr = await nursery.start(partial(serve, app, where.address, log=log))
+        return address
+
+    address = await start("dropshot_internal", deployment.dropshot_internal)
+    if deployment.dropshot_lockstep is not None:
+        await start("dropshot_lockstep", deployment.dropshot_lockstep)
+    return address
+
+
+async def _database_url(config: NexusConfig, startup: Startup) -> str:
+    database = config.deployment.database
+    if isinstance(database, DatabaseFromUrl):
+        return database.url
+    found: list[SocketAddr] = []
+
+    async def look_up() -> str | None:
+        try:
+            found[:] = await lookup_service(DATABASE_SERVICE, servers=config.deployment.internal_dns.servers)
+        except ResolverError as exc:
+            return f"internal DNS to name the database: {exc}"
+        return None
+
+    await startup.wait_until("database address", look_up)
+    return f"postgresql://root@{','.join(map(str, found))}/omicron?sslmode=disable"
+
+
+async def _wait_for_world(config: NexusConfig, startup: Startup, pool: Pool) -> None:
+    """Wait for all that a Nexus needs and does not make itself."""
+    dns_servers = config.deployment.internal_dns.servers
+
+    async def dns_answers() -> str | None:
+        try:
+            await lookup_service(NAME_SERVICE, servers=dns_servers)
+        except ResolverError as exc:
+            return f"internal DNS at {', '.join(map(str, dns_servers))}: {exc}"
+        return None
+
+    async def database_has_schema() -> str | None:
+        try:
+            async with pool.connection() as connection:
+                version = await read_schema_version(connection)
+        except (DatabaseUnavailable, psycopg.OperationalError) as exc:
+            return f"the database at {pool.address}: {exc}"
+        if version is None:
+            return f"the schema of the database at {pool.address}"
+        if version != SCHEMA_VERSION:
+            return f"schema version {SCHEMA_VERSION} of the database at {pool.address}, which has version {version}"
+        return None
+
+    async def rack_is_initialized() -> str | None:
+        try:
+            async with pool.connection() as connection:
+                rack_id = await find_rack(connection)
+        except (DatabaseUnavailable, psycopg.OperationalError) as exc:
+            return f"the database at {pool.address}: {exc}"
+        if rack_id is None:
+            return "rack initialization"
+        if rack_id != RackId(config.deployment.rack_id):
+            return f"rack {config.deployment.rack_id}: the database at {pool.address} belongs to rack {rack_id}"
+        return None
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(startup.wait_until, "internal DNS", dns_answers)
+        await startup.wait_until("database", database_has_schema)
+        startup.has_database(pool)
+        await startup.wait_until("rack", rack_is_initialized)
+
+
+async def _put_in_service(
+    config: NexusConfig,
+    startup: Startup,
+    pool: Pool,
+    *,
+    internal_address: SocketAddr,
+    external: SocketAddr,
+    log: Log,
+) -> None:
+    nexus_id = NexusId(config.deployment.id)
+
+    async def record() -> str | None:
+        try:
+            changes = await pool.transaction(
+                lambda connection: put_in_service(
+                    connection,
+                    nexus_id,
+                    internal_address=internal_address,
+                    external_ip=external.host,
+                    now=datetime.now(UTC),
+                )
+            )
+        except DatabaseUnavailable as exc:
+            return str(exc)
+        log.info("nexus zone in service", changes=", ".join(changes) or "none")
+        return None
+
+    await startup.wait_until("own zone", record)
+
+
+async def _start_services(nursery: trio.Nursery, config: NexusConfig, pool: Pool, *, log: Log) -> Services:
+    """Start the SEC and the background tasks, in the root nursery."""
+    demo_sagas = DemoSagas()
+    sec_log = log.bind(component="SEC")
+    sec = Sec(
+        SecId(config.deployment.id),
+        store=PostgresSecStore(pool, log=sec_log),
+        registry=ActionRegistry([demo_sagas.wait_action]),
+        log=sec_log,
+    )
+    await nursery.start(sec.run)
+    background_log = log.bind(component="BackgroundTasks")
+    definitions = build_tasks(
+        config.background_tasks,
+        console=config.console,
+        pool=pool,
+        sec=sec,
+        internal_dns=config.deployment.internal_dns.servers,
+        log=background_log,
+    )
+    driver = Driver(definitions, log=background_log)
+    await nursery.start(driver.run)
+    logins = Logins(
+        pool,
+        idle_timeout=timedelta(minutes=config.console.session_idle_timeout_minutes),
+        absolute_timeout=timedelta(minutes=config.console.session_absolute_timeout_minutes),
+    )
+    return Services(sec, driver, demo_sagas, logins)
