@@ -12,7 +12,7 @@ import venv
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from simstack.postgres import find_binaries
+from simstack.binaries import find_binaries
 from xtask.bench.measure import HEADER, environment_of_a_user, interleave, wall_clock
 
 if TYPE_CHECKING:
