@@ -104,7 +104,7 @@ def plan(installed: Mapping[str, bytes | None], wanted: Mapping[str, bytes], *, 
     foundation = next(iter(wanted))
     stamp = installed[foundation]
     if not exists:
-        return Remake("there is none")
+        return Remake("there is none, or its Python is gone")
     if stamp is None or b"" in installed.values():
         return Remake("it was not made to its end")
     if stamp != wanted[foundation]:
@@ -119,6 +119,8 @@ def _difference(stamp: bytes, wanted: bytes, *, lock: str) -> str:
         return "the checkout has moved"
     if was[2:4] != now[2:4]:
         return "its Python is gone or has changed"
+    if was[0] != now[0]:
+        return "xtask now makes it differently"
     return f"{lock} has changed"
 
 
