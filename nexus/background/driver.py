@@ -177,7 +177,7 @@ class _TaskLoop:
 
     async def _details(self) -> object:
         try:
-            return msgspec.to_builtins(await self.definition.task.activate())
+            return msgspec.json.decode(msgspec.json.encode(await self.definition.task.activate()))
         except DatabaseUnavailable as error:
             self._log.warning("background task could not reach the database", error=str(error))
             return {"error": str(error)}

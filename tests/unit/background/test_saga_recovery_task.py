@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 import structlog
 import trio
+import trio.testing
 
 from nexus.background.tasks.saga_recovery import SagaRecovery
 from nexus.recovery.report import Failed, PassFailure, PassSuccess, RecoveryReport, Succeeded
@@ -216,6 +217,7 @@ async def test_inferred_done_is_checked_against_the_sec() -> None:
     store = InMemorySecStore()
     async with process(store) as only:
         await only.sec.create(saga(1), gated())
+        await trio.testing.wait_all_tasks_blocked()  # a later write would tell the SEC that the saga is lost
         store.rows[saga(1)].current_sec = OTHER_SEC_ID
         store.go_away()
         with pytest.raises(StoreUnavailable):
