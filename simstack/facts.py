@@ -1,12 +1,12 @@
 """What a running stack is: where everything listens, as plain data.
 
 `omicron-dev run-all --json` prints it, `status` and `env` read it, and `xtask.banner` draws it. Addresses are text, as
-a client wants them: `[::1]:12221`; URLs start with a scheme.
+a client wants them: `[::1]:12221`; URLs start with a scheme; files and directories are
+absolute paths.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -18,7 +18,7 @@ class NexusFacts(msgspec.Struct, frozen=True):
     external_address: str
     internal_address: str
     pid: int
-    log: Path
+    log: str
 
 
 class DatabaseFacts(msgspec.Struct, frozen=True):
@@ -28,8 +28,8 @@ class DatabaseFacts(msgspec.Struct, frozen=True):
     pid: int
     url: str
     address: str
-    directory: Path
-    log: Path
+    directory: str
+    log: str
 
 
 class DnsFacts(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class DnsFacts(msgspec.Struct, frozen=True):
 class GatewayFacts(msgspec.Struct, frozen=True):
     switch: str
     url: str
-    log: Path
+    log: str
 
 
 class SiloFacts(msgspec.Struct, frozen=True):
@@ -55,15 +55,15 @@ class SiloFacts(msgspec.Struct, frozen=True):
 class StackFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     pid: int
-    directory: Path
-    log: Path
+    directory: str
+    log: str
     nexuses: list[NexusFacts]
     database: DatabaseFacts
     internal_dns: DnsFacts
     external_dns: DnsFacts
     gateways: list[GatewayFacts]
     silo: SiloFacts
-    second_nexus_config: Path
+    second_nexus_config: str
 
 
 def environment(facts: StackFacts) -> dict[str, str]:

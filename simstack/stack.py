@@ -127,6 +127,7 @@ async def _come_up(
     gateway_config: Path,
 ) -> StackFacts:
     """Start everything in the nurseries of the caller, in whose scope it all lives on."""
+    startup.note_launcher_log()
     # Processes first: they import in parallel to what this process imports for its own servers.
     for index in range(nexus_count):
         await nexus_nursery.start(startup.run_nexus, index)

@@ -77,6 +77,9 @@ class Startup:
         self.nexuses: tuple[Promise[Child], ...] = tuple(Promise() for _ in plan.launched)
         self.is_up = False
 
+    def note_launcher_log(self) -> None:
+        self._note_log(self.log_path(0))
+
     async def run_database(self, settings: Mapping[str, str]) -> None:
         """Never returns unless cancelled. Raises SimstackError when the server cannot start, or dies unasked."""
         self.board.announce(POSTGRES, "postgres", awaits="its first start")
@@ -236,15 +239,15 @@ class Startup:
         return StackFacts(
             name=self._directory.name,
             pid=os.getpid(),
-            directory=self._directory,
-            log=self.log_path(0),
+            directory=str(self._directory),
+            log=str(self.log_path(0)),
             nexuses=[
                 NexusFacts(
                     id=planned.id,
                     external_address=child.notices.values["X_EXTERNAL_ADDRESS"],
                     internal_address=child.notices.values["X_INTERNAL_ADDRESS"],
                     pid=child.pid,
-                    log=child.spec.log_path,
+                    log=str(child.spec.log_path),
                 )
                 for planned, child in zip(self._plan.launched, children, strict=True)
             ],
@@ -253,8 +256,8 @@ class Startup:
                 pid=cluster.pid,
                 url=cluster.url,
                 address=str(cluster.address),
-                directory=cluster.directory,
-                log=cluster.log_path,
+                directory=str(cluster.directory),
+                log=str(cluster.log_path),
             ),
             internal_dns=_dns_facts("control-plane.oxide.internal", internal_dns),
             external_dns=_dns_facts(rack_setup.EXTERNAL_DNS_ZONE, external_dns),
@@ -262,12 +265,12 @@ class Startup:
                 GatewayFacts(
                     switch=switch_name(slot),
                     url=f"http://{await gateway.get()}",
-                    log=self.log_path(FIRST_GATEWAY_LOG + slot),
+                    log=str(self.log_path(FIRST_GATEWAY_LOG + slot)),
                 )
                 for slot, gateway in enumerate(self.gateways)
             ],
             silo=SiloFacts(rack_setup.SILO_NAME, rack_setup.PRIVILEGED_USER, rack_setup.PRIVILEGED_PASSWORD),
-            second_nexus_config=await self._write_second_config(),
+            second_nexus_config=str(await self._write_second_config()),
         )
 
     async def _write_second_config(self) -> Path:
@@ -304,7 +307,6 @@ class Startup:
             self._log = open_log(
                 LogConfig(mode="file", path=str(self.log_path(0)), if_exists="append"), name="omicron-dev"
             )
-            self._note_log(self.log_path(0))
         return self._log
 
     def _socket_directory(self) -> Path:

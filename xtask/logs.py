@@ -6,11 +6,11 @@ import json
 import sys
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from simstack.facts import StackFacts
 
@@ -27,9 +27,9 @@ class LogNotFound(Exception):
 
 def log_files(facts: StackFacts) -> dict[str, Path]:
     """The log file of each service, by the name that `logs` takes."""
-    nexuses = {f"nexus{number}": nexus.log for number, nexus in enumerate(facts.nexuses, 1)}
-    gateways = {gateway.switch: gateway.log for gateway in facts.gateways}
-    return {"stack": facts.log, "postgres": facts.database.log, **nexuses, **gateways}
+    nexuses = {f"nexus{number}": Path(nexus.log) for number, nexus in enumerate(facts.nexuses, 1)}
+    gateways = {gateway.switch: Path(gateway.log) for gateway in facts.gateways}
+    return {"stack": Path(facts.log), "postgres": Path(facts.database.log), **nexuses, **gateways}
 
 
 def print_logs(facts: StackFacts, service: str | None, *, follow: bool) -> None:

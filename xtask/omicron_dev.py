@@ -153,7 +153,7 @@ def _order(name: str | None, verb: str, outcome: str) -> int:
     if stack is None:
         return 1
     try:
-        ask(stack.facts.directory, verb)
+        ask(Path(stack.facts.directory), verb)
     except ControlError as exc:
         return _refuse(str(exc))
     print(f"{PREFIX}{stack.facts.database.kind} at {stack.facts.database.address} is {outcome}", file=sys.stderr)
