@@ -75,6 +75,7 @@ def reply(value: object, status: int = 200) -> TrioResponse:
 def no_content() -> TrioResponse:
     response = TrioResponse(b"", 204)
     del response.headers["content-type"]
+    del response.headers["content-length"]  # which a 204 must not have (RFC 9110, 8.6)
     return response
 
 

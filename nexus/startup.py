@@ -50,6 +50,7 @@ class Startup:
         self._notifier = notifier
         self._waiting_for: dict[str, str] = {}
         self._database: Pool | None = None
+        self._has_database = trio.Event()
         self._services: Services | None = None
         self._look_again = trio.Event()
 
@@ -67,8 +68,15 @@ class Startup:
             raise self._not_yet()
         return self._services
 
+    async def wait_for_database(self, *, timeout_s: float) -> Pool:
+        """Like `database`, but gives it some time to come up."""
+        with trio.move_on_after(timeout_s):
+            await self._has_database.wait()
+        return self.database
+
     def has_database(self, pool: Pool) -> None:
         self._database = pool
+        self._has_database.set()
 
     def is_up(self, services: Services) -> None:
         self._services = services

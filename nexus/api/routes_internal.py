@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 RECOVERY_TASK = "saga_recovery"
 
+RACK_DATABASE_TIMEOUT_S = 5.0
+"""Rack setup comes first of all, often before the database is up; better to wait a moment than to be asked again."""
+
 
 def add_internal_routes(app: App, startup: Startup, *, nexus_id: NexusId) -> None:
     answer_errors(app)
@@ -43,8 +46,9 @@ def add_internal_routes(app: App, startup: Startup, *, nexus_id: NexusId) -> Non
     async def rack_initialization_complete(rack_id: str) -> TrioResponse:
         rack = RackId(path_uuid(rack_id, "rack_id"))
         handoff = await read_json(RackInitialization)
+        pool = await startup.wait_for_database(timeout_s=RACK_DATABASE_TIMEOUT_S)
         now = datetime.now(UTC)
-        await startup.database.transaction(
+        await pool.transaction(
             lambda connection: initialize_rack(connection, rack, handoff, nexus_id=nexus_id, now=now)
         )
         startup.look_again()
