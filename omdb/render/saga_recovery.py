@@ -1,0 +1,121 @@
+"""The details of background task `saga_recovery`. Pure.
+
+Upstream's omdb prints the number of skipped sagas behind `removed:`; here it is that of the removed ones.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from omdb.render import times
+from omdb.render.tables import empty_table
+from omdb.render.text import indent, line, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from omdb.render.text import Line
+
+
+class Recovery(msgspec.Struct):
+    time: datetime
+    saga_id: str
+
+
+class RecoveryFailure(msgspec.Struct):
+    time: datetime
+    saga_id: str
+    message: str
+
+
+class PassFailure(msgspec.Struct):
+    message: str
+
+
+class PassSuccess(msgspec.Struct):
+    nfound: int
+    nrecovered: int
+    nfailed: int
+    nskipped: int
+    nremoved: int
+
+
+class LastPass(msgspec.Struct):
+    """Of the two, the one that is there."""
+
+    failure: PassFailure | None = msgspec.field(name="Failed", default=None)
+    success: PassSuccess | None = msgspec.field(name="Success", default=None)
+
+    def __post_init__(self) -> None:
+        if (self.failure is None) == (self.success is None):
+            raise ValueError("expected either a Failed or a Success")
+
+
+class SagaRecoveryDetails(msgspec.Struct):
+    recent_recoveries: list[Recovery]
+    recent_failures: list[RecoveryFailure]
+    last_pass: str | LastPass
+    """Text if there was none yet: `NeverStarted`."""
+
+    ntotal_recovered: int
+    ntotal_failures: int
+    ntotal_started: int
+    ntotal_finished: int
+    ntotal_sec_errors_missing: int
+    ntotal_sec_errors_bad_state: int
+
+
+def saga_recovery(details: SagaRecoveryDetails) -> list[Line]:
+    counters = (
+        ("sagas recovered:", details.ntotal_recovered),
+        ("sagas recovery errors:", details.ntotal_failures),
+        ("sagas observed started:", details.ntotal_started),
+        ("sagas inferred finished:", details.ntotal_finished),
+        ("missing from SEC:", details.ntotal_sec_errors_missing),
+        ("bad state in SEC:", details.ntotal_sec_errors_bad_state),
+    )
+    return indent(
+        [
+            line("since Nexus started:"),
+            *(line(f"    {label:<25}{count:>3}") for label, count in counters),
+            *_last_pass(details.last_pass),
+            *_recoveries(details.recent_recoveries),
+            *_failures(details.recent_failures),
+        ],
+        4,
+    )
+
+
+def _last_pass(last_pass: str | LastPass) -> list[Line]:
+    match last_pass:
+        case LastPass(success=PassSuccess() as counts):
+            return [
+                line("last pass:"),
+                line(f"    found sagas: {counts.nfound:>3} (in-progress, assigned to this Nexus)"),
+                line(f"    recovered:   {counts.nrecovered:>3} (successfully)"),
+                line(f"    failed:      {counts.nfailed:>3}"),
+                line(f"    skipped:     {counts.nskipped:>3} (already running)"),
+                line(f"    removed:     {counts.nremoved:>3} (newly finished)"),
+            ]
+        case LastPass(failure=PassFailure(message=message)):
+            return [line(("last pass FAILED:", "failed"), f" {printable(message)}")]
+        case _:
+            return [line("never run")]
+
+
+def _recoveries(recoveries: list[Recovery]) -> list[Line]:
+    if not recoveries:
+        return [line("no recovered sagas")]
+    rows = [(times.to_seconds(recovery.time), recovery.saga_id) for recovery in recoveries]
+    table = empty_table(("TIME", "SAGA_ID"), rows)
+    return [line(f"recently recovered sagas ({len(recoveries)}):"), *indent(table, 4)]
+
+
+def _failures(failures: list[RecoveryFailure]) -> list[Line]:
+    if not failures:
+        return [line("no saga recovery failures")]
+    rows = [(times.to_seconds(failure.time), failure.saga_id, failure.message) for failure in failures]
+    table = empty_table(("TIME", "SAGA_ID", "MESSAGE"), rows)
+    heading = line((f"recent sagas recovery failures ({len(failures)}):", "failed"))
+    return [heading, *indent(table, 4)]

@@ -1,0 +1,73 @@
+"""The command tree: what can be typed, and where the function behind it lives. Plain data, no imports of commands.
+
+A command's function is named by import path and loaded only when it runs. It takes `session` by keyword; its other
+parameters are the command's own arguments and options, and its docstring is the help page of all that.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Command:
+    __slots__ = ("function",)
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+        """Import path, `module:name`."""
+
+    def load(self) -> Callable[..., int]:
+        module, _, name = self.function.partition(":")
+        function: Callable[..., int] = getattr(import_module(module), name)
+        return function
+
+
+class Group:
+    __slots__ = ("commands", "help")
+
+    def __init__(self, help: str, commands: Mapping[str, Command | Group]) -> None:
+        self.help = help
+        self.commands = commands
+
+    def find(self, path: tuple[str, ...]) -> Command | Group:
+        """What `path`, words that were read from this tree, leads to."""
+        node: Command | Group = self
+        for word in path:
+            assert isinstance(node, Group), f"{path} goes on below a command"
+            node = node.commands[word]
+        return node
+
+
+_NEXUS = "omdb.commands.nexus"
+
+ROOT = Group(
+    "Look into a running control plane, and nudge it.",
+    {
+        "nexus": Group(
+            "What one Nexus says of itself, asked through its internal API.",
+            {
+                "background-tasks": Group(
+                    "The background tasks of a Nexus.",
+                    {
+                        "activate": Command(f"{_NEXUS}.background_tasks_activate:activate"),
+                        "doc": Command(f"{_NEXUS}.background_tasks_doc:doc"),
+                        "list": Command(f"{_NEXUS}.background_tasks_list:list_"),
+                        "show": Command(f"{_NEXUS}.background_tasks_show:show"),
+                    },
+                ),
+                "sagas": Group(
+                    "The sagas that a Nexus holds in memory.",
+                    {
+                        "demo-complete": Command(f"{_NEXUS}.sagas_demo_complete:demo_complete"),
+                        "demo-create": Command(f"{_NEXUS}.sagas_demo_create:demo_create"),
+                        "list": Command(f"{_NEXUS}.sagas_list:list_"),
+                    },
+                ),
+            },
+        ),
+    },
+)
