@@ -86,7 +86,7 @@ class Pool:
                 yield connection
             except psycopg.OperationalError as error:
                 if self._closed:
-                    raise PoolClosed("the connection pool was closed under a query") from error
+                    raise await _closed_under("a query") from error
                 if not connection.closed:
                     raise
                 self._note_unreachable(error)
@@ -144,7 +144,7 @@ class Pool:
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
         if self._closed:
-            raise PoolClosed("the connection pool is closed")
+            raise await _closed_under("a request for a connection")
         with trio.move_on_after(self._timeouts.checkout_s) as scope:
             await self._places.acquire()
         if scope.cancelled_caught:
@@ -153,7 +153,7 @@ class Pool:
             )
         try:
             if self._closed:
-                raise PoolClosed("the connection pool was closed")
+                raise await _closed_under("a request for a connection")
             yield
         finally:
             self._places.release()
@@ -171,7 +171,7 @@ class Pool:
             raise DatabaseUnavailable(f"the database at {self.address} cannot be reached: {_reason(error)}") from error
         if self._closed:
             await connection.close()
-            raise PoolClosed("the connection pool was closed")
+            raise await _closed_under("a connection being made")
         if not self._reachable:
             self._reachable = True
             self._log.info("database can be reached again", address=self.address)
@@ -205,6 +205,12 @@ async def open_pool(
         yield pool
     finally:
         await pool.close()
+
+
+async def _closed_under(what: str) -> PoolClosed:
+    """Whoever is being cancelled together with the pool is told that, and not that the pool was quicker."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    return PoolClosed(f"the connection pool was closed under {what}")
 
 
 def _address(conninfo: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -252,3 +253,30 @@ async def test_other_errors_roll_back_and_are_raised_as_they_are(database_url: s
             async with pool.connection() as connection:
                 cursor = await connection.execute("SELECT to_regclass('never')")
                 assert await cursor.fetchone() == (None,)
+
+
+async def test_a_crash_of_everything_at_once_is_only_a_cancellation(database_url: str) -> None:
+    """Users of the pool and the pool itself are cancelled together, as when a process is told to stop."""
+    chance = random.Random(20260102)
+
+    async def use_for_ever(pool: Pool) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute("SELECT pg_sleep(%s)", (chance.uniform(0, 0.002),))
+            async with connection.pipeline():
+                for _ in range(3):
+                    await connection.execute("SELECT 1")
+
+        while True:
+            await pool.transaction(work)
+
+    with trio.fail_after(60):
+        for _ in range(30):
+            async with trio.open_nursery() as nursery:
+                with trio.move_on_after(chance.uniform(0.005, 0.03)):
+                    async with open_pool(database_url, size=3, log=LOG) as pool:
+                        for _ in range(8):
+                            nursery.start_soon(use_for_ever, pool)
+                        try:
+                            await trio.sleep_forever()
+                        finally:
+                            nursery.cancel_scope.cancel()
