@@ -146,8 +146,17 @@ class Result:
 
 def omdb(*argv: str, env: dict[str, str] | None = None) -> Result:
     """Run one omdb command to its end."""
+    return _run_to_the_end("omdb", *argv, env=env)
+
+
+def xtask(*argv: str) -> Result:
+    """Run one xtask command to its end."""
+    return _run_to_the_end("xtask", *argv)
+
+
+def _run_to_the_end(*argv: str, env: dict[str, str] | None = None) -> Result:
     done = subprocess.run(
-        [sys.executable, "-m", "omdb", *argv],
+        [sys.executable, "-m", *argv],
         cwd=REPO,
         env=clean_environment(**(env or {})),
         stdin=subprocess.DEVNULL,

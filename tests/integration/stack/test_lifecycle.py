@@ -1,0 +1,117 @@
+"""What a stack leaves behind: nothing, however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack_driver import RunAll, eventually, program, run_all, xtask
+
+
+def pids(stack: RunAll) -> list[int]:
+    return [stack.facts["database"]["pid"], *(nexus["pid"] for nexus in stack.facts["nexuses"])]
+
+
+def is_running(pid: int) -> bool:
+    """Whether it runs: what nobody has reaped yet has ended all the same."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return Path("/proc/self").exists() is False
+
+
+def left_behind(stack: RunAll) -> list[Any]:
+    directory = Path(stack.facts["directory"])
+    return [pid for pid in pids(stack) if is_running(pid)] + ([directory] if directory.exists() else [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_signal_leaves_nothing(number: signal.Signals) -> None:
+    with run_all("--nexuses", "2" if number is signal.SIGINT else "1") as stack:
+        assert stack.program.stop(number) == 0
+        assert left_behind(stack) == []
+        assert "caught signal, shutting down and removing temporary directory" in stack.program.stderr.rest()
+
+
+def test_kill_9_of_the_launcher_leaves_nothing_not_even_a_stopped_nexus() -> None:
+    with run_all() as stack:
+        os.kill(stack.facts["nexuses"][0]["pid"], signal.SIGSTOP)
+        assert stack.program.stop(signal.SIGKILL) == -signal.SIGKILL
+        eventually(lambda: left_behind(stack), [])
+
+
+def test_without_its_database_the_stack_says_so_and_ends() -> None:
+    with run_all() as stack:
+        os.kill(stack.facts["database"]["pid"], signal.SIGKILL)
+        stack.program.stderr.until(
+            rf"^omicron-dev: postgres \(pid {stack.facts['database']['pid']}\) killed by SIGKILL: "
+            r"the stack cannot go on without its database$"
+        )
+        assert stack.program.process.wait(timeout=30) == 1
+        directory = Path(stack.facts["directory"])
+        kept = re.search(r"^logs are kept in (.*)$", stack.program.stderr.rest(), re.MULTILINE)
+        assert kept is not None
+        assert Path(kept[1]) == directory
+        assert {path.suffix for path in directory.iterdir()} == {".log"}
+        assert [pid for pid in pids(stack) if is_running(pid)] == []
+        for path in directory.iterdir():
+            path.unlink()
+        directory.rmdir()
+
+
+def test_a_nexus_that_dies_is_reported_and_the_rest_goes_on() -> None:
+    with run_all("--nexuses", "2") as stack:
+        victim = stack.facts["nexuses"][1]
+        os.kill(victim["pid"], signal.SIGKILL)
+        stack.program.stderr.until(rf"nexus2 {victim['id']} \(pid {victim['pid']}\) killed by SIGKILL; the end of its log")
+        stack.program.stderr.until(r"\"msg\":")
+        status = xtask("omicron-dev", "status", "--name", stack.facts["name"])
+        assert status.returncode == 1
+        assert re.search(r"^nexus1 +answers ", status.stdout, re.MULTILINE), status.stdout
+        assert re.search(r"^nexus2 +down .* killed by SIGKILL$", status.stdout, re.MULTILINE), status.stdout
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with program("xtask", "omicron-dev", "run-all", "--nexus-listen-port", str(port)) as launcher:
+            assert launcher.process.wait(timeout=30) == 1
+            assert re.fullmatch(
+                rf"omicron-dev: 127\.0\.0\.1:{port} is in use.*; `--nexus-listen-port 0` takes free ports\n",
+                launcher.stderr.rest(),
+            )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--nexuses", "0"], "a stack has 1 to 16 Nexuses, not 0"),
+        (["--nexus-config", "/nonexistent.toml"], "cannot read /nonexistent.toml: No such file or directory"),
+        (["--name", "Über"], "'Über' is no name for a stack"),
+        (["--nexus-listen-port", "70000"], "70000 is not a port"),
+    ],
+)
+def test_a_bad_option_is_one_line(arguments: list[str], complaint: str) -> None:
+    done = xtask("omicron-dev", "run-all", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"omicron-dev: {complaint}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_two_stacks_do_not_disturb_each_other() -> None:
+    with run_all() as first, run_all("--name", "other") as second:
+        assert xtask("omicron-dev", "env").stderr.startswith("omicron-dev: 2 stacks are running (")
+        for stack in (first, second):
+            shown = xtask("omicron-dev", "env", "--name", stack.facts["name"])
+            assert f"export OMDB_NEXUS_URL='{stack.first_url}'\n" in shown.stdout
+        assert first.program.stop() == 0
+        assert xtask("omicron-dev", "status", "--name", "other").returncode == 0
