@@ -72,16 +72,19 @@ LAYERS: Mapping[str, Layer] = {
     # What Nexus does.
     "nexus.sagas": layer(f"{FLOOR} {DATA} nexus.config", external="msgspec trio"),
     "nexus.background": layer(f"{FLOOR} {DATA} nexus.api.types nexus.config", external="msgspec psycopg trio"),
+    "nexus.login": layer(f"{FLOOR} {DATA}", external="argon2 trio"),
+    "nexus.startup": layer(f"{FLOOR} {DATA} nexus.background nexus.login nexus.notify nexus.sagas", external="trio"),
     "nexus.api": layer(
-        f"{FLOOR} {DATA} nexus.api.types nexus.background nexus.config nexus.sagas",
-        external="argon2 msgspec psycopg quart quart_trio trio",
+        f"{FLOOR} {DATA} nexus.api.types nexus.background nexus.config nexus.sagas nexus.startup",
+        external="msgspec psycopg quart quart_trio trio",
     ),
     "nexus.server": layer(
-        f"{FLOOR} {DATA} nexus.api nexus.api.types nexus.background nexus.config nexus.notify"
-        " nexus.saga.postgres nexus.sagas",
+        f"{FLOOR} {DATA} nexus.api nexus.api.types nexus.background nexus.config nexus.login nexus.notify"
+        " nexus.saga.postgres nexus.sagas nexus.startup",
         external="msgspec psycopg trio",
     ),
-    "nexus.__main__": layer("nexus.server xtask.bootstrap"),
+    "nexus.command_line": layer(f"{FLOOR} nexus.config nexus.server", external="trio"),
+    "nexus.__main__": layer("nexus.command_line xtask.bootstrap"),
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(
         "dropshot.address nexus.api.types nexus.clients nexus.db.connection nexus.errors nexus.ids nexus.saga"
