@@ -227,7 +227,7 @@ class Sec:
             self._log.warning("saga lost; not running it any more", reason=str(lost), **_fields(held))
         except Exception as error:
             # A refused write, or a bug. A saga that cannot go on does not stop the others, and stays listed.
-            held.halt(f"{type(error).__name__}: {error}")
+            held.halt(_reason(error))
             self._log.error("saga halted", exc_info=error, **_fields(held))
         else:
             self._log_outcome(held, outcome)
@@ -297,6 +297,13 @@ class _Reply:
         await self._answered.wait()
         if self._error is not None:
             raise self._error
+
+
+def _reason(error: BaseException) -> str:
+    """Nurseries wrap what their tasks raise."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
 
 
 def _fields(held: HeldSaga) -> dict[str, object]:
