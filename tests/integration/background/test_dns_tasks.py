@@ -31,6 +31,7 @@ from nexus.saga.action import ActionRegistry
 from nexus.saga.ids import SecId
 from nexus.saga.sec import Sec
 from nexus.saga.store import InMemorySecStore
+from omdb.render.task_details import task_details
 from simstack.dns import config as served
 from simstack.dns.http import serve_dns_http
 from simstack.dns.server import serve_dns
@@ -303,4 +304,8 @@ async def test_a_new_version_reaches_the_servers_by_itself(database_url: str) ->
                 }:
                     await trio.lowlevel.checkpoint()
                 assert "no version" in details(driver, "dns_config_internal")["error"]
+                for name in driver.statuses():
+                    while details(driver, name) is None:
+                        await trio.lowlevel.checkpoint()
+                    assert task_details(name, details(driver, name)), "omdb can read what every task says"
                 nursery.cancel_scope.cancel()
