@@ -42,6 +42,8 @@ class ServiceBoard:
 
     def is_up(self, name: str, address: object, *, pid: int) -> None:
         entry = self._entries[name]
+        if entry.state != "running":
+            entry.since = time.monotonic()
         entry.state, entry.address, entry.pid, entry.detail = "running", str(address), pid, ""
         self._progress.is_up(name, entry.address)
 

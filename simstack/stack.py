@@ -87,6 +87,7 @@ async def open_stack(
     with stack_directory(root, name=name) as directory, watching(directory) as watchdog:
         startup = Startup(plan, directory.path, watchdog, progress)
         directory.keep = keep_logs
+        startup.announce()
         try:
             async with trio.open_nursery() as database_nursery:
                 database_nursery.start_soon(startup.run_database, postgres_settings or {})
@@ -127,7 +128,6 @@ async def _come_up(
     gateway_config: Path,
 ) -> StackFacts:
     """Start everything in the nurseries of the caller, in whose scope it all lives on."""
-    startup.note_launcher_log()
     # Processes first: they import in parallel to what this process imports for its own servers.
     for index in range(nexus_count):
         await nexus_nursery.start(startup.run_nexus, index)

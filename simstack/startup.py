@@ -42,15 +42,15 @@ if TYPE_CHECKING:
 POSTGRES = "postgres"
 INTERNAL_DNS = "internal DNS"
 EXTERNAL_DNS = "external DNS"
-INTERNAL_DNS_HTTP = "internal DNS HTTP"
-EXTERNAL_DNS_HTTP = "external DNS HTTP"
 
 SEED_GENERATION = 1
 SILO_GENERATION = 2
 """What external DNS serves once rack initialization has been propagated: the silo's name."""
 
+LAUNCHER_LOG = 0
+FIRST_NEXUS_LOG = 1
 FIRST_GATEWAY_LOG = 2
-"""Numbers of log files as upstream's: 0 is the launcher's, 2 and 3 are the gateways'."""
+"""Numbers in the names of log files: as upstream's, the gateways' are 2 and 3; the other Nexuses' come after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,25 @@ class Startup:
         self.nexuses: tuple[Promise[Child], ...] = tuple(Promise() for _ in plan.launched)
         self.is_up = False
 
-    def note_launcher_log(self) -> None:
-        self._note_log(self.log_path(0))
+    def announce(self) -> None:
+        """Put every service on the board, in the order in which people read them."""
+        self.board.announce(POSTGRES, "postgres", awaits="its first answer")
+        for name in (INTERNAL_DNS, EXTERNAL_DNS):
+            self.board.announce(name, "dns", awaits="its port")
+            self.board.announce(f"{name} HTTP", "http", awaits="its port")
+        for slot in rack_setup.SWITCH_SLOTS:
+            self.board.announce(switch_name(slot), "http", awaits="its port")
+        for index in range(len(self.nexuses)):
+            self.board.announce(nexus_name(index), "http", awaits="its interpreter")
+        gateway_logs = [FIRST_GATEWAY_LOG + slot for slot in rack_setup.SWITCH_SLOTS]
+        nexus_logs = [_nexus_log(index) for index in range(len(self.nexuses))]
+        for number in sorted([LAUNCHER_LOG, *gateway_logs, *nexus_logs]):
+            path = self.log_path(number)
+            self._progress.note(f"log file: {path}")
+            self._progress.note(f'note: configured to log to "{path}"')
 
     async def run_database(self, settings: Mapping[str, str]) -> None:
         """Never returns unless cancelled. Raises SimstackError when the server cannot start, or dies unasked."""
-        self.board.announce(POSTGRES, "postgres", awaits="its first start")
         config = ClusterConfig(
             directory=self._directory / "pg",
             log_path=self.log_path("postgres"),
@@ -104,11 +117,9 @@ class Startup:
         """Returns when the process has ended; raises SimstackError if that was before the stack was up."""
         name = nexus_name(index)
         planned = self._plan.launched[index]
-        self.board.announce(name, "http", awaits="its interpreter")
         config_path = self._directory / f"{name}.toml"
-        log_path = self.log_path(1 if index == 0 else FIRST_GATEWAY_LOG + len(self.gateways) + index - 1)
+        log_path = self.log_path(_nexus_log(index))
         write_nexus_config(self._plan.template, self._settings(planned, log=log_path), config_path)
-        self._note_log(log_path)
         spec = ChildSpec(
             name=name,
             argv=(sys.executable, "-m", "nexus", str(config_path)),
@@ -135,14 +146,12 @@ class Startup:
         self._progress.warn(report)
 
     async def run_internal_dns(self) -> None:
-        await self._run_dns(self.internal_dns, INTERNAL_DNS, INTERNAL_DNS_HTTP, self._plan.internal_dns)
+        await self._run_dns(self.internal_dns, INTERNAL_DNS, self._plan.internal_dns)
 
     async def run_external_dns(self) -> None:
-        await self._run_dns(self.external_dns, EXTERNAL_DNS, EXTERNAL_DNS_HTTP, SocketAddr(self._plan.host, 0))
+        await self._run_dns(self.external_dns, EXTERNAL_DNS, SocketAddr(self._plan.host, 0))
 
-    async def _run_dns(self, promise: Promise[DnsServer], name: str, http_name: str, bind: SocketAddr) -> None:
-        self.board.announce(name, "dns", awaits="its port")
-        self.board.announce(http_name, "http", awaits="its port")
+    async def _run_dns(self, promise: Promise[DnsServer], name: str, bind: SocketAddr) -> None:
         from simstack.dns.server import serve_dns
         from simstack.dns.store import DnsStore
 
@@ -156,13 +165,12 @@ class Startup:
 
                 http_bind = SocketAddr(self._plan.host, 0)
                 http_address: SocketAddr = await nursery.start(partial(serve_dns_http, store, http_bind, log=log))
-                self.board.is_up(http_name, http_address, pid=os.getpid())
+                self.board.is_up(f"{name} HTTP", http_address, pid=os.getpid())
                 promise.keep(DnsServer(store, address, http_address))
 
     async def run_gateway(self, slot: int, config_path: Path) -> None:
         """Raises SimstackError when the sp-sim file cannot be used."""
         name = switch_name(slot)
-        self.board.announce(name, "http", awaits="its port")
         from dropshot.logging import LogConfig, open_log
         from simstack.gateway.model import SimulatedHardware
         from simstack.gateway.server import serve_gateway
@@ -171,7 +179,6 @@ class Startup:
         log_path = self.log_path(FIRST_GATEWAY_LOG + slot)
         hardware = SimulatedHardware.new(load_sp_sim(config_path), switch_slot=slot)
         log = open_log(LogConfig(mode="file", path=str(log_path), if_exists="append"), name=name)
-        self._note_log(log_path)
         with _listen_errors():
             async with trio.open_nursery() as nursery:
                 bind = SocketAddr(self._plan.host, 0)
@@ -240,7 +247,7 @@ class Startup:
             name=self._directory.name,
             pid=os.getpid(),
             directory=str(self._directory),
-            log=str(self.log_path(0)),
+            log=str(self.log_path(LAUNCHER_LOG)),
             nexuses=[
                 NexusFacts(
                     id=planned.id,
@@ -296,16 +303,12 @@ class Startup:
     def log_path(self, which: int | str) -> Path:
         return self._directory / f"omicron-dev-omicron-dev.{os.getpid()}.{which}.log"
 
-    def _note_log(self, path: Path) -> None:
-        self._progress.note(f"log file: {path}")
-        self._progress.note(f'note: configured to log to "{path}"')
-
     def _open_log(self) -> Log:
         if self._log is None:
             from dropshot.logging import LogConfig, open_log
 
             self._log = open_log(
-                LogConfig(mode="file", path=str(self.log_path(0)), if_exists="append"), name="omicron-dev"
+                LogConfig(mode="file", path=str(self.log_path(LAUNCHER_LOG)), if_exists="append"), name="omicron-dev"
             )
         return self._log
 
@@ -318,6 +321,10 @@ class Startup:
 def nexus_name(index: int) -> str:
     """What people call the Nexus at `index` of the plan: they count from 1."""
     return f"nexus{index + 1}"
+
+
+def _nexus_log(index: int) -> int:
+    return FIRST_NEXUS_LOG if index == 0 else FIRST_GATEWAY_LOG + len(rack_setup.SWITCH_SLOTS) + index - 1
 
 
 def switch_name(slot: int) -> str:

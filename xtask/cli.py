@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import cyclopts
-from rich.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +35,8 @@ def run(arguments: Sequence[str]) -> int:
     """The exit status: the command's own, or 2 (with help on stderr) where no command was named."""
     _, apps, rest = app.parse_commands(arguments)
     if not rest and apps[-1].default_command is None:
+        from rich.console import Console  # 30 ms that only a call without a command pays
+
         app.help_print(arguments, console=Console(stderr=True))
         return 2
     status = app(arguments)

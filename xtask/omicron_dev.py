@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from pathlib import Path  # noqa: TC003 (cyclopts reads the annotations)
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
