@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
-    from typing import TextIO
+    from typing import Any, TextIO
 
     from omdb.command_line import CommandLine
 
@@ -80,6 +80,8 @@ def dispatch(
     if line.settings.has(VERSION):
         stdout.write(f"omdb {RELEASE}\n")
         return 0
+    if not line.help:
+        check_settings(line)
     node = ROOT.find(line.path)
     if isinstance(node, Group) and line.rest:
         from omdb.grammar import explain_unknown
@@ -91,15 +93,18 @@ def dispatch(
         stream = stdout if line.help else stderr
         _terminal(line, stream, environ).write(help_page(line.path))
         return 0 if line.help else USAGE
-    check_settings(line)
-    session = Session(line.settings, environ=environ, stdout=stdout, stderr=stderr, now=now)
     function = node.load()
+    positional, named = _arguments(line, function)
+    with Session(line.settings, environ=environ, stdout=stdout, stderr=stderr, now=now) as session:
+        return function(*positional, **named, session=session)
+
+
+def _arguments(line: CommandLine, function: Callable[..., int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if not line.rest and _runs_without_arguments(function):
-        return function(session=session)
+        return (), {}
     from omdb.grammar import bind
 
-    positional, named = bind(line)
-    return function(*positional, **named, session=session)
+    return bind(line)
 
 
 def _run(

@@ -51,6 +51,9 @@ class NexusConnection:
         except UnexpectedAnswer as error:
             raise OmdbError(f"unexpected answer from {self._url} to {request}: {error}") from None
 
+    def close(self) -> None:
+        self._http.close()
+
     def _refusal(self, request: Request, answer: ErrorAnswer) -> str:
         question = "is it the internal API of a Nexus?"
         if answer.request_id is None:

@@ -23,7 +23,10 @@ NEXUS_SERVICE = "_nexus-lockstep._tcp"
 
 
 class Session:
-    """One run of one command. Data goes to `stdout`; notes, warnings and the log go to `stderr`."""
+    """One run of one command. Data goes to `stdout`; notes, warnings and the log go to `stderr`.
+
+    A context manager, which in the end closes what the command has connected to.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,14 @@ class Session:
         self.log = Log(settings[LOG_LEVEL] or "warn", stream=stderr, now=now)
         self._stdout = Terminal(stdout, colored=wants_color(settings[COLOR] or "auto", stream=stdout, environ=environ))
         self._stderr = stderr
+        self._connections: list[NexusConnection] = []
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._connections:
+            connection.close()
 
     def print(self, lines: list[Line]) -> None:
         self._stdout.write(lines)
@@ -70,7 +81,9 @@ class Session:
                 origin = self.settings.origin(NEXUS_URL)
                 raise UsageError(f'Invalid URL "{printable(typed)}" for {origin}: {error}.') from None
         self.note(f"note: using Nexus URL {url}")
-        return NexusConnection(url, picked_from_dns=typed is None, log=self.log)
+        connection = NexusConnection(url, picked_from_dns=typed is None, log=self.log)
+        self._connections.append(connection)
+        return connection
 
     def _pick_nexus(self) -> BaseUrl:
         from omdb.discovery import pick_server

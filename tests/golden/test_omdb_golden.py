@@ -1,0 +1,330 @@
+"""Every omdb command, its help, and every way to fail, as golden files: exit code, stdout and stderr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, canned_dns, closed_port, raw_server
+from canned_tasks import HEALTHY, ODD, SAGA_RECOVERY, task
+from golden_files import check_golden
+from omdb_driver import transcript
+from redact import Redactor
+
+from omdb import http_connection
+from omdb.tree import ROOT, Group
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    import pytest
+
+SAGAS = [
+    ("65253cb6-4428-4aa7-9afc-bf9b42166cb5", {"state": "running"}),
+    ("88eddf09-dda3-4d70-8d99-1d3b441c57da", {"state": "succeeded"}),
+    (
+        "c63f8d0f-3f1a-4ef3-8b7f-6f1a2b3c4d5e",
+        {"state": "failed", "error_node_name": "a", "error_info": {"error": "injected_error"}},
+    ),
+    (
+        "f7765d6a-6e45-4c13-8904-2677b79a97eb",
+        {
+            "state": "stuck",
+            "error_node_name": "a",
+            "error_info": {"error": "injected_error"},
+            "undo_error_node_name": "b",
+            "undo_source_error": {},
+        },
+    ),
+]
+
+
+def saga_pages(pages: list[list[tuple[str, object]]]) -> dict[str, tuple[int, object]]:
+    """As Nexus gives them: the last one that holds anything is followed by an empty one."""
+    answers: dict[str, tuple[int, object]] = {}
+    request = "GET /sagas?limit=1000"
+    for number, page in enumerate(pages, 1):
+        token = f"page+{number}=" if page else None
+        items = [{"id": id, "state": state} for id, state in page]
+        answers[request] = (200, {"items": items, "next_page": token})
+        request = f"GET /sagas?limit=1000&page_token=page%2B{number}%3D"
+    return answers
+
+
+def all_groups(node: Group = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for word, below in node.commands.items():
+        if isinstance(below, Group):
+            yield from all_groups(below, (*path, word))
+
+
+def all_commands(node: Group = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for word, below in node.commands.items():
+        if isinstance(below, Group):
+            yield from all_commands(below, (*path, word))
+        else:
+            yield (*path, word)
+
+
+def test_help() -> None:
+    pages = [*all_groups(), *all_commands()]
+    check_golden("omdb/help.txt", transcript([" ".join((*path, "--help")) for path in pages]))
+
+
+def test_groups_without_a_command() -> None:
+    check_golden("omdb/groups.txt", transcript([" ".join(path) for path in all_groups()]))
+
+
+def test_other_ways_to_help() -> None:
+    commands = ["-h", "help", "help nexus", "nexus help sagas", "-w nexus sagas list -h", "--version"]
+    check_golden("omdb/help_elsewhere.txt", transcript(commands))
+
+
+def test_usage_errors() -> None:
+    commands = [
+        "nxus",
+        "nexus sgas",
+        "nexus sagas lst",
+        "help nexus sgas",
+        "nexus sagas help lst",
+        "nexus sagas -- list",
+        "--foo",
+        "-x nexus sagas list",
+        "nexus sagas list surplus",
+        "nexus sagas list --destructve",
+        "nexus sagas list --nexus-url http://127.0.0.1:80",
+        "nexus sagas demo-complete",
+        "nexus sagas demo-complete not-a-uuid",
+        "nexus sagas demo-complete 208ebc89-acc6-42d3-9f40-7f5567c8a39b surplus",
+        "nexus background-tasks show --no-executing",
+        "nexus background-tasks show --no-executing-info=maybe",
+        "nexus background-tasks activate",
+        "--color nexus sagas list",
+        "--color red nexus sagas list",
+        "--color always --color never nexus sagas list",
+        "--log-level loud nexus sagas list",
+        "--destructive=yes nexus sagas list",
+        "nexus sagas list --nexus-internal-url",
+        "nexus sagas list --nexus-internal-url -w",
+        "--dns-server 127.0.0.1 nexus sagas list",
+        "--dns-server localhost:53 nexus sagas list",
+        "--dns-server [::1] nexus sagas list",
+    ]
+    check_golden("omdb/usage_errors.txt", transcript(commands))
+
+
+def test_environment_variables_that_are_wrong() -> None:
+    environ = {"LOG_LEVEL": "loud"}
+    text = transcript(["nexus sagas list", "--log-level WARN --dns-server x nexus sagas list"], environ=environ)
+    text += "\n" + transcript(["nexus sagas list"], environ={"OMDB_DNS_SERVER": "x"})
+    text += "\n" + transcript(["nexus sagas list"], environ={"OMDB_NEXUS_URL": "x"})
+    check_golden("omdb/environment_errors.txt", text)
+
+
+def test_bad_urls() -> None:
+    urls = [
+        "127.0.0.1:12223",
+        "[::1]:12223",
+        "https://127.0.0.1:12223",
+        "http://",
+        "http://:12223",
+        "http://::1:12223",
+        "http://[::1:12223",
+        "http://[::1]12223",
+        "http://[127.0.0.1]:12223",
+        "http://[::1]:",
+        "http://127.0.0.1:",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:65536",
+        "http://user@127.0.0.1:12223",
+        "http://127.0.0.1:12223/?query",
+        "http://127.0.0.1:12223/#part",
+        "'http://127.0.0.1:12223 '",
+        "http://bücher.test:12223",
+    ]
+    check_golden("omdb/bad_urls.txt", transcript([f"nexus --nexus-internal-url {url} sagas list" for url in urls]))
+
+
+def test_sagas() -> None:
+    demo = {"saga_id": "f7765d6a-6e45-4c13-8904-2677b79a97eb", "demo_saga_id": "88eddf09-dda3-4d70-8d99-1d3b441c57da"}
+    canned = CannedHttp(saga_pages([SAGAS[:2], SAGAS[2:], []]))
+    canned.answers["POST /demo-saga"] = (200, demo)
+    canned.answers["POST /demo-saga/88eddf09-dda3-4d70-8d99-1d3b441c57da/complete"] = (204, b"")
+    canned.answers["POST /demo-saga/208ebc89-acc6-42d3-9f40-7f5567c8a39b/complete"] = (
+        404,
+        {
+            "request_id": REQUEST_ID,
+            "error_code": "Not Found",
+            "message": "demo saga with demo saga id 208ebc89-acc6-42d3-9f40-7f5567c8a39b (demo_saga)",
+        },
+    )
+    canned.answers["POST /demo-saga/00000000-0000-4000-8000-000000000503/complete"] = (
+        503,
+        {"request_id": REQUEST_ID, "error_code": "ServiceNotAvailable", "message": "Service Unavailable"},
+    )
+    commands = [
+        "nexus sagas list",
+        "nexus sagas demo-create",
+        "--destructive nexus sagas demo-create",
+        "nexus sagas demo-complete 88eddf09-dda3-4d70-8d99-1d3b441c57da",
+        "-w nexus sagas demo-complete 88eddf09-dda3-4d70-8d99-1d3b441c57da",
+        "nexus sagas demo-complete 88EDDF09DDA34D708D991D3B441C57DA --destructive",
+        "-w nexus sagas demo-complete 208ebc89-acc6-42d3-9f40-7f5567c8a39b",
+        "-w nexus sagas demo-complete 00000000-0000-4000-8000-000000000503",
+    ]
+    with canned.serve() as url:
+        check_golden("omdb/sagas.txt", Redactor().redact_ports(transcript(commands, environ={"OMDB_NEXUS_URL": url})))
+
+
+def test_no_sagas() -> None:
+    with CannedHttp(saga_pages([[]])).serve() as url:
+        text = transcript(["nexus sagas list"], environ={"OMDB_NEXUS_URL": url})
+    check_golden("omdb/no_sagas.txt", Redactor().redact_ports(text))
+
+
+def test_sagas_that_cannot_be_read() -> None:
+    items: list[object] = [
+        {"id": SAGAS[0][0], "state": SAGAS[0][1]},
+        {"id": SAGAS[1][0], "state": {"state": "quiescing\x1b[2J"}},
+        {"id": 3, "state": {"state": "running"}},
+        "saga",
+    ]
+    answers: dict[str, tuple[int, object]] = {
+        "GET /sagas?limit=1000": (200, {"items": items, "next_page": "x"}),
+        "GET /sagas?limit=1000&page_token=x": (200, {"items": [], "next_page": None}),
+    }
+    with CannedHttp(answers).serve() as url:
+        text = transcript(["nexus sagas list"], environ={"OMDB_NEXUS_URL": url})
+    check_golden("omdb/odd_sagas.txt", Redactor().redact_ports(text))
+
+
+def test_failures_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transcript for each kind of server that is not a Nexus in good health."""
+    monkeypatch.setattr(http_connection, "EXCHANGE_TIMEOUT_S", 0.2)
+    redactor = Redactor()
+    text = ""
+    for heading, reply in {
+        "sends nothing and closes": b"",
+        "speaks another protocol": b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        "speaks TLS": b"\x15\x03\x01\x00\x02\x02\x46",
+        "closes inside the head": b"HTTP/1.1 200 OK\r\ncontent-type: application/js",
+        "closes inside the body": b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"items":',
+        "closes inside a chunk": b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n20\r\n{"items":',
+        "sends a broken head": b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
+        "sends a broken length": b"HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\n",
+        "answers with HTML": b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n<html>hi</html>",
+        "answers with other JSON": b'HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{"items": "x"}',
+        "redirects": b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
+        "fails without an error body": b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 12\r\n\r\nBad\r\nGateway",
+        "says nothing for too long": None,
+        "stops in the middle for too long": (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{",),
+    }.items():
+
+        def converse(connection: socket.socket, reply: bytes | tuple[bytes] | None = reply) -> None:
+            connection.recv(65_536)
+            connection.sendall((reply if isinstance(reply, bytes) else reply[0]) if reply else b"")
+            if not isinstance(reply, bytes):
+                connection.recv(1)
+
+        with raw_server(converse) as port:
+            environ = {"OMDB_NEXUS_URL": f"http://{LOOPBACK}:{port}"}
+            text += f"\n# The server {heading}.\n" + transcript(["nexus background-tasks list"], environ=environ)
+    check_golden("omdb/server_failures.txt", redactor.redact_ports(text))
+
+
+def test_failures_to_connect() -> None:
+    with closed_port() as port, CannedHttp({}).serve() as url:
+        commands = [
+            f"nexus --nexus-internal-url http://{LOOPBACK}:{port} sagas list",
+            f"nexus --nexus-internal-url http://{LOOPBACK}:{port} sagas demo-create",
+            f"nexus --nexus-internal-url http://{LOOPBACK}:{port} -w sagas demo-create",
+            f"nexus --nexus-internal-url http://{LOOPBACK}:{port} background-tasks show",
+            f"nexus --nexus-internal-url {url} sagas list",
+            f"nexus --nexus-internal-url {url}/prefix/ background-tasks doc",
+        ]
+        check_golden("omdb/connect_failures.txt", Redactor().redact_ports(transcript(commands)))
+
+
+NEXUS = "_nexus-lockstep._tcp.control-plane.oxide.internal"
+
+
+def test_picking_a_nexus_from_dns() -> None:
+    redactor = Redactor()
+    text = ""
+    with CannedHttp(saga_pages([SAGAS[:1], []])).serve() as url, closed_port() as closed:
+        port = int(url.rpartition(":")[2])
+        good, refusing = f"1 0 {port} one.host.test.", f"0 0 {closed} one.host.test."
+        address = {"A one.host.test": ["127.0.0.1"]}
+        for heading, records, arguments in (
+            ("One Nexus, which answers", {f"SRV {NEXUS}": [good], **address}, {}),
+            ("The same by TCP, as the answer is too long", {f"SRV {NEXUS}": [good], **address}, {"truncate": True}),
+            ("One that answers and one that refuses", {f"SRV {NEXUS}": [refusing, good], **address}, {}),
+            ("None that answers", {f"SRV {NEXUS}": [refusing], **address}, {}),
+            ("None at all", address, {}),
+            ("No SRV record", {f"A {NEXUS}": ["127.0.0.1"]}, {}),
+            ("No address", {f"SRV {NEXUS}": [good]}, {}),
+            ("A server that has no such zone", {}, {"rcode": 2}),
+        ):
+            with canned_dns(records, **arguments) as dns_port:
+                environ = {"OMDB_DNS_SERVER": f"{LOOPBACK}:{dns_port}"}
+                commands = ["nexus sagas list"]
+                if heading.startswith("One Nexus"):
+                    commands += ["nexus sagas demo-create", "nexus background-tasks activate saga_recovery"]
+                text += f"\n# {heading}.\n" + transcript(commands, environ=environ)
+        with canned_dns({}) as dns_port:
+            pass
+        environ = {"OMDB_DNS_SERVER": f"{LOOPBACK}:{dns_port}"}
+        text += "\n# Nothing answers DNS.\n" + transcript(["nexus sagas list"], environ=environ)
+    check_golden("omdb/dns.txt", redactor.redact_ports(text))
+
+
+def test_background_tasks() -> None:
+    canned = CannedHttp({"GET /bgtasks": (200, HEALTHY), "POST /bgtasks/activate": (204, b"")})
+    commands = [
+        "nexus background-tasks doc",
+        "nexus background-tasks list",
+        "nexus background-tasks show",
+        "nexus background-tasks show saga_recovery",
+        "nexus background-tasks show --no-executing-info dns_external session_cleanup",
+        "nexus background-tasks show dns_internal dns_config_internal --no-executing-info",
+        "nexus background-tasks show saga_recvery",
+        "nexus background-tasks activate saga_recovery",
+        "nexus background-tasks activate -w saga_recovery dns_config_internal",
+    ]
+    with canned.serve() as url:
+        text = transcript(commands, environ={"OMDB_NEXUS_URL": url})
+    check_golden("omdb/background_tasks.txt", Redactor().redact_ports(text))
+
+
+def test_background_tasks_with_trouble() -> None:
+    strange: dict[str, object] = {**ODD, "strange": {"name": "strange", "period": 3}}
+    unknown = {
+        "request_id": REQUEST_ID,
+        "error_code": "ObjectNotFound",
+        "message": "not found: background tasks: a, b",
+    }
+    canned = CannedHttp({"GET /bgtasks": (200, strange), "POST /bgtasks/activate": (404, unknown)})
+    commands = [
+        "nexus background-tasks list",
+        "nexus background-tasks show",
+        "nexus background-tasks show fm_analysis",
+        "nexus background-tasks activate -w a b saga_recovery",
+    ]
+    with canned.serve() as url:
+        text = transcript(commands, environ={"OMDB_NEXUS_URL": url})
+    check_golden("omdb/background_tasks_trouble.txt", Redactor().redact_ports(text))
+
+
+def test_every_form_of_saga_recovery() -> None:
+    counts = {"nfound": 12, "nrecovered": 3, "nfailed": 2, "nskipped": 7, "nremoved": 5}
+    forms = (
+        {**SAGA_RECOVERY, "last_pass": "NeverStarted", "recent_recoveries": []},
+        {**SAGA_RECOVERY, "last_pass": {"Success": counts}},
+        {**SAGA_RECOVERY, "last_pass": {"Neither": {}}},
+    )
+    text = ""
+    for form in forms:
+        with CannedHttp({"GET /bgtasks": (200, {"saga_recovery": task("saga_recovery", form)})}).serve() as url:
+            text += transcript(["nexus background-tasks show"], environ={"OMDB_NEXUS_URL": url})
+    check_golden("omdb/saga_recovery.txt", Redactor().redact_ports(text))
