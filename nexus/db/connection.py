@@ -189,7 +189,8 @@ class Connection(psycopg.AsyncConnection[TupleRow]):
             with trio.move_on_after(CLEANUP_GRACE_S, shield=True):
                 return await self._drive(gen)
             self._abandon(gen)
-            raise psycopg.OperationalError(f"the server did not answer in {CLEANUP_GRACE_S:g} s")
+            await trio.lowlevel.checkpoint_if_cancelled()
+            raise AssertionError("a scope that was cancelled stays cancelled")
         try:
             return await self._drive(gen)
         except trio.Cancelled:

@@ -89,6 +89,7 @@ class Pool:
                     raise await _closed_under("a query") from error
                 if not connection.closed:
                     raise
+                await trio.lowlevel.checkpoint_if_cancelled()
                 self._note_unreachable(error)
                 raise DatabaseUnavailable(
                     f"the connection to the database at {self.address} was lost: {_reason(error)}"

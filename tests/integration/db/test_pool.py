@@ -185,6 +185,21 @@ async def test_server_that_stops_answering(database_url: str, monkeypatch: pytes
             assert await pool.transaction(select_one) == 1
 
 
+async def test_cancelled_while_the_server_does_not_answer(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clean-up that cannot be done costs the connection, and the cancellation is all that is raised."""
+    monkeypatch.setattr("nexus.db.connection.CLEANUP_GRACE_S", 0.1)
+    with trio.fail_after(10):
+        async with proxied(database_url) as (proxy, url), open_pool(url, log=LOG) as pool:
+            with trio.CancelScope() as scope:
+                async with pool.connection() as connection, connection.transaction():
+                    await select_one(connection)
+                    proxy.silent = True
+                    scope.cancel()
+                    await select_one(connection)
+            assert scope.cancelled_caught
+            assert connection.closed
+
+
 async def collide(pool: Pool, keys: tuple[int, int], met: list[trio.Event]) -> int:
     """Lock two rows in the given order, and meet the other one in between on the first run."""
     runs = 0
