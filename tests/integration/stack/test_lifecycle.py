@@ -73,7 +73,8 @@ def test_a_nexus_that_dies_is_reported_and_the_rest_goes_on() -> None:
         victim = stack.facts["nexuses"][1]
         os.kill(victim["pid"], signal.SIGKILL)
         stack.program.stderr.until(
-            rf"nexus2 {victim['id']} \(pid {victim['pid']}\) killed by SIGKILL; the end of its log"
+        who = rf"nexus2 {victim['id']} \(pid {victim['pid']}\)"
+        stack.program.stderr.until(rf"{who} killed by SIGKILL; the end of its log")
         )
         stack.program.stderr.until(r"\"msg\":")
         status = xtask("omicron-dev", "status", "--name", stack.facts["name"])
