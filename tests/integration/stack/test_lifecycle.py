@@ -72,10 +72,8 @@ def test_a_nexus_that_dies_is_reported_and_the_rest_goes_on() -> None:
     with run_all("--nexuses", "2") as stack:
         victim = stack.facts["nexuses"][1]
         os.kill(victim["pid"], signal.SIGKILL)
-        stack.program.stderr.until(
         who = rf"nexus2 {victim['id']} \(pid {victim['pid']}\)"
         stack.program.stderr.until(rf"{who} killed by SIGKILL; the end of its log")
-        )
         stack.program.stderr.until(r"\"msg\":")
         status = xtask("omicron-dev", "status", "--name", stack.facts["name"])
         assert status.returncode == 1
