@@ -123,6 +123,11 @@ class EphemeralPostgresql(Postgresql):  # type: ignore[misc]
     def initialize_database(self) -> None:
         self.provision = self.source.provide(self.data_directory)
 
+    def initialize_anew(self) -> None:
+        """Replace the data directory of a server that does not run by one that owes nothing to a template."""
+        shutil.rmtree(self.data_directory)
+        self.provision = self.source.provide_anew(self.data_directory)
+
     def prestart(self) -> None:
         if self.settings["port"] is None:
             self.settings["port"] = free_port(self.hosts)
@@ -303,6 +308,8 @@ def boot_cluster(config: ClusterConfig) -> EphemeralPostgresql:
     binaries = find_binaries(account=account, cache=cache)
     source = ClusterSource(binaries=binaries, schema=Schema.read(config.schema), account=account, cache=cache)
     server = EphemeralPostgresql(config, account=account, binaries=binaries, source=source)
+    if config.port:
+        check_port(server.hosts, config.port)  # before the work, not after it
     server.setup()
     try:
         try:
@@ -312,11 +319,10 @@ def boot_cluster(config: ClusterConfig) -> EphemeralPostgresql:
         except PostgresError:
             if server.provision is None or server.provision.source == "initdb":
                 raise
-            # A template that somebody damaged: make it again, once.
-            source.discard()
-            server.cleanup()
-            server.setup()
+            # If it starts without the template, then somebody damaged that; else a setting is wrong.
+            server.initialize_anew()
             server.start()
+            source.discard()
     except BaseException:
         server.stop()
         raise

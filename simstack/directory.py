@@ -43,7 +43,7 @@ class StackDirectory:
     owner_lock: int
     """The descriptor that holds the lock."""
     keep: bool = False
-    """Set it to leave the directory, with the logs, behind."""
+    """Whether the directory, with the logs, is left behind. Who changes it tells the watchdog too."""
 
     @property
     def journal_path(self) -> Path:
@@ -64,13 +64,14 @@ def stacks_root() -> Path:
 
 
 @contextmanager
-def stack_directory(root: Path, *, name: str | None = None) -> Iterator[StackDirectory]:
-    """Make a stack's directory and own it; remove it at the end, unless `keep` was set.
+def stack_directory(root: Path, *, name: str | None = None, keep: bool = False) -> Iterator[StackDirectory]:
+    """Make a stack's directory and own it; remove it at the end, unless `keep` is set by then.
 
     Raises DirectoryError when `name` is taken, or when `root` is not safe to use.
     """
     account = server_account()
     directory = _claim(root, name or secrets.token_hex(4), account=account)
+    directory.keep = keep
     try:
         yield directory
     finally:

@@ -59,7 +59,7 @@ class PostgresCluster:
         self._server = server
         self._started = trio.Event()
         self._started.set()
-        self._stop_wanted = False
+        self._ended_on_request: object = None
         self._changing = trio.Lock()
         self.url = server.url()
         """`postgresql://root@[::1]:PORT/omicron?sslmode=disable`; stays the same when the server is started again."""
@@ -79,15 +79,17 @@ class PostgresCluster:
             process = self._server.child_process
             if process is not None:
                 status = await trio.to_thread.run_sync(self._server.wait_for, process, abandon_on_cancel=True)
-                if not self._stop_wanted:
+                if process is not self._ended_on_request:
                     return status
             await trio.lowlevel.checkpoint()
 
     async def stop(self) -> None:
         """Stop the server and keep its data. Does nothing if it is stopped."""
         async with self._changing:
-            self._stop_wanted = True
+            if not self._started.is_set():
+                return
             self._started = trio.Event()
+            self._ended_on_request = self._server.child_process
             await trio.to_thread.run_sync(partial(self._server.terminate, interrupt_grace_s=STOP_GRACE_S))
 
     async def start(self) -> None:
@@ -99,7 +101,6 @@ class PostgresCluster:
             if self._started.is_set():
                 return
             await trio.to_thread.run_sync(self._server.start)
-            self._stop_wanted = False
             self._started.set()
 
     async def refill_spare(self) -> None:

@@ -76,24 +76,20 @@ class Child:
         """None while it runs."""
         return ExitStatus(self._process.returncode or 0) if self._exited.is_set() else None
 
-    async def notices_as_they_come(self) -> AsyncIterator[Notices]:
+    def notices_as_they_come(self) -> AsyncIterator[Notices]:
         """What it has said now, and again whenever that changes, until it ends. A slow reader gets the latest alone."""
-        seen: Notices | None = None
-        while True:
-            if self.notices != seen:
-                seen = self.notices
-                yield seen
-            elif self._exited.is_set():
-                return
-            else:
-                await self._listener.changed()
+        return _NoticeStream(self)
+
+    async def changed(self) -> None:
+        """Return when it has said something new, or has ended."""
+        await self._listener.changed()
 
     async def wait_ready(self) -> Notices:
         """Return when it has said READY=1. Raises ChildExited if it ends without."""
         while not self.notices.ready:
             if self._exited.is_set():
                 raise ChildExited(self, ExitStatus(self._process.returncode or 0))
-            await self._listener.changed()
+            await self.changed()
         return self.notices
 
     async def wait_exit(self) -> ExitStatus:
@@ -144,6 +140,25 @@ class Child:
         self._listener.drain()
         self._exited.set()
         self._listener.wake()
+
+
+class _NoticeStream:
+    """Not an async generator, so that a loop over it may simply be left."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._seen: Notices | None = None
+
+    def __aiter__(self) -> _NoticeStream:
+        return self
+
+    async def __anext__(self) -> Notices:
+        while self._child.notices == self._seen:
+            if self._child.exit_status is not None:
+                raise StopAsyncIteration
+            await self._child.changed()
+        self._seen = self._child.notices
+        return self._seen
 
 
 async def run_child(

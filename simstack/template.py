@@ -106,12 +106,16 @@ class ClusterSource:
                 self.discard()
             # A read-only, full, broken or contended cache must not keep a stack from starting.
             shutil.rmtree(data, ignore_errors=True)
+        return self.provide_anew(data)
+
+    def provide_anew(self, data: Path) -> Provision:
+        """The same by initdb, whatever is in the cache."""
         make_owned_directory(data, account=self._account)
         self._initialize(data)
         return Provision("initdb", spare_is_worthwhile=False)
 
     def discard(self) -> None:
-        """Forget the template and its spare: a server did not start from a copy of them."""
+        """Forget the template and its spare: no server starts from a copy of them."""
         if self._cache is not None:
             with suppress(OSError), self._locked(self._cache, LockMode.EXCLUSIVE):
                 shutil.rmtree(self._home(self._cache), ignore_errors=True)

@@ -41,6 +41,7 @@ class Watchdog:
     """
 
     def __init__(self, directory: StackDirectory) -> None:
+        self._directory = directory.path
         self._journal_path = directory.journal_path
         self._owner_lock = directory.owner_lock
         self._lock = threading.Lock()
@@ -96,7 +97,7 @@ class Watchdog:
         try:
             # It holds the stack's lock too: the directory is nobody else's while it is being cleaned up.
             self._process = subprocess.Popen(
-                ["/bin/sh", str(SCRIPT), "watchdog"],
+                ["/bin/sh", str(SCRIPT), "watchdog", str(self._directory)],
                 stdin=reader,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -140,7 +141,7 @@ def clean_up_after(journal: Path) -> None:
     """Do what the watchdog of a launcher that is dead would have done. Blocks."""
     with journal.open("rb") as lines, suppress(subprocess.TimeoutExpired):
         subprocess.run(
-            ["/bin/sh", str(SCRIPT), "sweep"],
+            ["/bin/sh", str(SCRIPT), "sweep", str(journal.parent)],
             stdin=lines,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Cleans up after a launcher that died without doing so. `watchdog.py` starts it, and says what the lines mean.
 #
-# usage: watchdog.sh watchdog|sweep
+# usage: watchdog.sh watchdog|sweep DIRECTORY
 #
 # Reads what there is to clean up from standard input, where the end of input without a line `end` before it says that
 # the launcher is dead: its pipe has no other writer. `sweep` reads the same lines from the journal of a launcher that
-# died earlier, perhaps before a reboot, so it leaves alone what it cannot identify.
+# died earlier, perhaps before a reboot, so it leaves alone what it cannot identify. DIRECTORY is for whoever reads a
+# list of processes.
 #
 # Plain POSIX, with or without /proc: `ps` is asked only where there is none, and may be missing.
 
@@ -160,4 +161,4 @@ without_path() {
 }
 
 main 2>/dev/null
-exit
+exit 0
