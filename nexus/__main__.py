@@ -3,6 +3,7 @@
 Parses on old Pythons, as `xtask.bootstrap` does.
 """
 
+import os
 import sys
 
 from xtask.bootstrap import enter
@@ -13,7 +14,11 @@ def main() -> None:
 
     from nexus.command_line import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Whoever stops a Nexus waits for this process to end. Taking the interpreter apart is most of that, and for nothing.
+    os._exit(code)
 
 
 if __name__ == "__main__":
