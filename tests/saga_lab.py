@@ -6,10 +6,10 @@ depends on whom from the shape, and reads a log as a list in the order in which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import trio
@@ -22,6 +22,8 @@ from nexus.saga.ids import SagaId, SecId
 if TYPE_CHECKING:
     from nexus.saga.log import NodeEvent
 
+
+T = TypeVar("T")
 
 SAGA_ID = SagaId(UUID(int=0x5A6A))
 SEC_ID = SecId(UUID(int=0xE6))
@@ -45,6 +47,18 @@ class KeptLog:
 
     def error(self, event: str, /, **fields: object) -> None:
         self.lines.append(("error", event, fields))
+
+
+def run_deterministically(fn: Callable[[], Awaitable[T]], *, seed: int) -> T:
+    """trio.run with the order of tasks made by the seed: the same steps every time."""
+    schedule = trio._core._run
+    before = schedule._ALLOW_DETERMINISTIC_SCHEDULING
+    schedule._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[assignment]
+    schedule._r.seed(seed)
+    try:
+        return trio.run(fn)
+    finally:
+        schedule._ALLOW_DETERMINISTIC_SCHEDULING = before
 
 
 class Part(Enum):
@@ -201,7 +215,7 @@ class World:
 
     def begin(self, verb: str, node: int) -> None:
         """G2 and G3 from the side of whoever is called: the log knows of the call, and of nothing that rests on it."""
-        log = LogOracle(self.shape).readbrief(self.durable())
+        log = LogOracle(self.shape).read(brief(self.durable()))
         if verb == "act":
             assert node in log.started - log.ok - log.failed, f"action of node {node} called, log: {self.durable()}"
             assert not log.started & set(self.shape.children(node)), "a node that depends on it has started"
@@ -219,7 +233,7 @@ class World:
         return not failed
 
     def check_end(self, events: Iterable[NodeEvent], end: str) -> None:
-        log = LogOracle(self.shape).readbrief(events)
+        log = LogOracle(self.shape).read(brief(events))
         assert log.end() == end
         undoable = {node for node, part in enumerate(self.shape.parts) if part is Part.ACTION}
         actions = {node for node, part in enumerate(self.shape.parts) if part is not Part.CONSTANT}

@@ -71,6 +71,12 @@ class SagaEnded(SagaError):
     """The saga came to its end without what was waited for."""
 
 
+class SecNotRunning(SagaError):
+    """`Sec.run` was not started, or is being stopped."""
+
+    retryable = True
+
+
 class SagaLost(SagaError):
     """The claim under which a saga was to be read or written is not, or no longer, in force.
 

@@ -32,6 +32,7 @@ from nexus.saga.errors import (
     SagaExists,
     SagaLost,
     SagaNotFound,
+    SecNotRunning,
     UnrecoverableSaga,
     UnrunnableSaga,
 )
@@ -86,19 +87,19 @@ class Sec:
         """Serve until cancelled. Started when sagas can be created and recovered."""
         async with trio.open_nursery() as store_nursery:
             await store_nursery.start(self._store.run)
-            try:
-                async with trio.open_nursery() as self._nursery:
-                    task_status.started()
+            async with trio.open_nursery() as self._nursery:
+                task_status.started()
+                try:
                     await trio.sleep_forever()
-            finally:
-                self._nursery = None
+                finally:
+                    self._nursery = None
 
     async def create(self, saga_id: SagaId, dag: SagaDag) -> None:
         """Make a new saga, and return once it is durable and runs.
 
-        Raises UnrunnableSaga, SagaExists, or StoreUnavailable (retryable) if the store is away: then there is no such
-        saga, and will be none. If the store went away when the creation may have been committed, this waits until it
-        is known; OutcomeUnknown is raised only when `run` is cancelled meanwhile.
+        Raises UnrunnableSaga, SagaExists, SecNotRunning, or StoreUnavailable (retryable) if the store is away: then
+        there is no such saga, and will be none. If the store went away when the creation may have been committed,
+        this waits until it is known; OutcomeUnknown is raised only when `run` is cancelled meanwhile.
 
         When this is cancelled the creation goes on: the end is nothing, or a saga that runs.
         """
@@ -118,9 +119,9 @@ class Sec:
 
         Raises UnrecoverableSaga if its DAG or log cannot be replayed (the only permanent fault; see
         `abandon_unrecoverable`), StoreUnavailable (retryable), SagaLost or SagaNotFound if it is not this SEC's to
-        run, SagaExists if this SEC holds it already. Safe to cancel, and to repeat.
+        run, SagaExists if this SEC holds it already, SecNotRunning. Safe to cancel, and to repeat.
         """
-        nursery = self._running_nursery()
+        self._running_nursery()
         self._reserve(saga_id)
         try:
             claim = await self._store.claim(saga_id, sec_id=self.sec_id)
@@ -132,6 +133,7 @@ class Sec:
                 raise UnrecoverableSaga(claim, str(error)) from error
         finally:
             self._starting.discard(saga_id)
+        nursery = self._running_nursery()
         executor = self._executor(execution, stored.log)
         executor.resume(stored)
         held = self._hold(executor)
@@ -275,7 +277,7 @@ class Sec:
 
     def _running_nursery(self) -> trio.Nursery:
         if self._nursery is None:
-            raise RuntimeError("the SEC is not running: start Sec.run first")
+            raise SecNotRunning(f"SEC {self.sec_id} is not running")
         return self._nursery
 
 

@@ -133,7 +133,7 @@ def test_every_prefix_of_a_log_goes_on(shape: Shape, seed: int) -> None:
     for length in range(len(run.events) + 1):
         prefix = random.sample(run.events[:length], length)
         commands = SagaExecution(SAGA_ID, run.dag, prefix).next_commands()
-        ended = LogOracle(shape).readbrief(run.events[:length]).end()
+        ended = LogOracle(shape).read(brief(run.events[:length])).end()
         assert any(isinstance(command, Finish) for command in commands) == (ended is not None)
 
 
@@ -175,7 +175,7 @@ def _taken(execution: SagaExecution, event: NodeEvent) -> bool:
 
 def _plausible(shape: Shape, history: list[NodeEvent], event: NodeEvent) -> bool:
     try:
-        LogOracle(shape).readbrief([*history, event])
+        LogOracle(shape).read(brief([*history, event]))
     except AssertionError:
         return False
     return True

@@ -22,6 +22,7 @@ from nexus.saga.errors import (
     SagaExists,
     SagaLost,
     SagaNotFound,
+    SecNotRunning,
     StoreUnavailable,
     UnrecoverableSaga,
     UnrunnableSaga,
@@ -649,7 +650,7 @@ async def test_stopping_in_the_middle_of_a_creation_answers_that_it_is_unknown()
         nursery.start_soon(create, sec)
         await wait_all_tasks_blocked()
     assert len(caught) == 1
-    with pytest.raises(RuntimeError, match="not running"):
+    with pytest.raises(SecNotRunning):
         await sec.create(SAGA_ID, chain(one))
 
 
