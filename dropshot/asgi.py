@@ -57,12 +57,19 @@ class RequestLayer:
     """The ASGI application around `app`, which sees one complete request at a time and never a disconnect."""
 
     def __init__(
-        self, app: ASGIFramework, *, log: Log, max_body_bytes: int, api_versions: ApiVersions | None = None
+        self,
+        app: ASGIFramework,
+        *,
+        log: Log,
+        max_body_bytes: int,
+        api_versions: ApiVersions | None = None,
+        body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
         self._app = app
         self._log = log
         self._max_body_bytes = max_body_bytes
         self._api_versions = api_versions
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "http":
@@ -76,9 +83,14 @@ class RequestLayer:
         record = RequestRecord(request_id, self._log.bind(req_id=request_id))
         cast("dict[str, Any]", scope)[_KEY] = record
 
-        body = await self._read_body(receive, record)
+        refusal: HttpError | None = None
+        body: bytes | None = b""
+        with trio.move_on_after(self._body_timeout_s) as reading:
+            body = await self._read_body(receive, record)
         if body is None:
             return
+        if reading.cancelled_caught:
+            refusal = bad_request(f"request body took longer than {self._body_timeout_s:g} seconds")
 
         async def give_body_then_nothing() -> Any:
             nonlocal body
@@ -97,7 +109,7 @@ class RequestLayer:
                 self._log_completion(scope, record, latency_s=trio.current_time() - start)
             await send(message)
 
-        refusal = self._negotiate_version(scope, record)
+        refusal = refusal or self._negotiate_version(scope, record)
         if refusal is None:
             await self._app(scope, give_body_then_nothing, send_with_request_id)
         else:
@@ -109,21 +121,19 @@ class RequestLayer:
         """
         pieces: list[bytes] = []
         size = 0
-        with trio.move_on_after(BODY_TIMEOUT_S) as scope:
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                size += len(message["body"])
-                if size <= self._max_body_bytes:
-                    pieces.append(message["body"])
-                if not message["more_body"]:
-                    break
-        if scope.cancelled_caught:
-            record.body_refusal = bad_request(f"request body took longer than {BODY_TIMEOUT_S:.0f} seconds")
-        elif size > self._max_body_bytes:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            size += len(message["body"])
+            if size <= self._max_body_bytes:
+                pieces.append(message["body"])
+            more = message["more_body"]
+        if size > self._max_body_bytes:
             record.body_refusal = bad_request(f"request body exceeded maximum size of {self._max_body_bytes} bytes")
-        return b"" if record.body_refusal is not None else b"".join(pieces)
+            return b""
+        return b"".join(pieces)
 
     def _negotiate_version(self, scope: HTTPScope, record: RequestRecord) -> HttpError | None:
         if self._api_versions is None:

@@ -17,7 +17,7 @@ def main() -> None:
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Whoever stops a Nexus waits for this process to end. Taking the interpreter apart is most of that, and for nothing.
+    # Whoever stops a Nexus waits for its process to end; taking the interpreter apart would be most of that.
     os._exit(code)
 
 

@@ -213,8 +213,8 @@ async def _put_in_service(
                     now=datetime.now(UTC),
                 )
             )
-        except DatabaseUnavailable as exc:
-            return str(exc)
+        except (DatabaseUnavailable, psycopg.OperationalError) as exc:
+            return f"the database at {pool.address}: {exc}"
         log.info("nexus zone in service", changes=", ".join(changes) or "none")
         return None
 
