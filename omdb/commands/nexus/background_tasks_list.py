@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omdb.commands.nexus.background_tasks import fetch_tasks
+from omdb.commands.nexus.background_tasks import fetch_tasks, readable
 from omdb.render.background_tasks import task_table
 from omdb.session import Session
 
@@ -14,6 +14,6 @@ def list_(*, session: Session) -> int:
     and why it was made (S: an explicit signal, D: another task's result, T: the timer). CSTART and C are the same of
     the one under way.
     """
-    tasks, complete = fetch_tasks(session)
-    session.print(task_table(tasks.values()))
+    tasks, complete = readable(fetch_tasks(session), session=session)
+    session.print(task_table(tasks))
     return 0 if complete else 1

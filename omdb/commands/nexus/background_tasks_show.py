@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus.api.types import Completed
-from omdb.commands.nexus.background_tasks import fetch_tasks
+from omdb.commands.nexus.background_tasks import fetch_tasks, readable
 from omdb.render.background_tasks import task_status
 from omdb.render.task_details import OddDetails, task_details, unknown_details
 from omdb.session import Session
@@ -24,10 +24,11 @@ def show(*tasks: str, no_executing_info: bool = False, session: Session) -> int:
     no_executing_info
         Leave out what each task is doing right now.
     """
-    found, complete = fetch_tasks(session)
+    known = fetch_tasks(session)
+    selected = {name: known[name] for name in select_tasks(tasks, known)}
+    found, complete = readable(selected, session=session)
     now = session.now()
-    for name in select_tasks(tasks, found):
-        task = found[name]
+    for task in found:
         session.print(task_status(task, now=now, executing=not no_executing_info))
         complete &= _print_details(task, session)
     return 0 if complete else 1
