@@ -297,8 +297,15 @@ def _remove_shared_memory(segment: str) -> None:
 def boot_cluster(config: ClusterConfig) -> EphemeralPostgresql:
     """Find the binaries, fill the directory, start the server.
 
-    Raises PostgresError, PortTaken among them, or OSError; nothing is left behind then.
+    Raises PostgresError, PortTaken among them; nothing is left behind then.
     """
+    try:
+        return _boot(config)
+    except OSError as exc:
+        raise PostgresError(f"cannot start Postgres in {config.directory}: {exc}") from exc
+
+
+def _boot(config: ClusterConfig) -> EphemeralPostgresql:
     account = server_account()
     cache: Path | None
     try:

@@ -67,10 +67,12 @@ def stacks_root() -> Path:
 def stack_directory(root: Path, *, name: str | None = None, keep: bool = False) -> Iterator[StackDirectory]:
     """Make a stack's directory and own it; remove it at the end, unless `keep` is set by then.
 
-    Raises DirectoryError when `name` is taken, or when `root` is not safe to use.
+    Raises DirectoryError when `name` is taken, or when `root` cannot be used or is not safe to use.
     """
-    account = server_account()
-    directory = _claim(root, name or secrets.token_hex(4), account=account)
+    try:
+        directory = _claim(root, name or secrets.token_hex(4), account=server_account())
+    except OSError as exc:
+        raise DirectoryError(f"cannot make a directory in {root}: {exc.strerror}") from exc
     directory.keep = keep
     try:
         yield directory
@@ -124,7 +126,8 @@ def _claim(root: Path, name: str, *, account: Account | None) -> StackDirectory:
     for _ in range(ATTEMPTS):
         with suppress(FileExistsError):
             root.mkdir(mode=0o700)
-            root.chmod(mode)
+            with suppress(FileNotFoundError):
+                root.chmod(mode)
         with suppress(FileNotFoundError):
             check_root(root)
             with locked_root(root):

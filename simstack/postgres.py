@@ -37,8 +37,8 @@ SPARE_GRACE_S = 0.5
 async def open_postgres(config: ClusterConfig, *, watchdog: Watchdog | None = None) -> AsyncIterator[PostgresCluster]:
     """Start a server, yield it when it answers on every loopback address, then stop it and remove its directory.
 
-    Raises PostgresError (PortTaken among them) or OSError with nothing left behind. A server that dies in between is
-    not restarted: see `PostgresCluster.wait_exit`.
+    Raises PostgresError, PortTaken among them, with nothing left behind. A server that dies in between is not
+    restarted: see `PostgresCluster.wait_exit`.
     """
     if watchdog is not None:
         watchdog.remove(config.directory)

@@ -21,7 +21,7 @@ def process_identity(pid: int) -> str | None:
     except OSError:
         return _identity_by_ps(pid)
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -32,7 +32,7 @@ def process_identity(pid: int) -> str | None:
 def boot_id() -> str:
     """What differs between two boots of this machine, as far as the system tells; never fails."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return _output(["sysctl", "-n", "kern.boottime"]).replace(" ", "").replace("/", "") or "unknown"

@@ -1,6 +1,6 @@
 """A launcher for tests to kill: Postgres, one child, the watchdog. Prints what it started as one line of JSON.
 
-usage: launcher.py [--bare] [--no-ipv6]
+usage: launcher.py [--bare] [--no-ipv6] [--as ACCOUNT]
 
 It then waits for a line on standard input (or its end) and cleans up, so closing the pipe ends it in an orderly way.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import socket
 import struct
 import sys
@@ -25,9 +26,7 @@ from simstack.postgres import open_postgres
 from simstack.process import ChildSpec, run_child
 from simstack.watchdog import watching
 
-STUBBORN_CHILD = (
-    "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
-)
+STUBBORN_CHILD = "trap '' TERM; while :; do sleep 1000; done"
 
 
 async def main(*, with_postgres: bool) -> None:
@@ -41,7 +40,7 @@ async def main(*, with_postgres: bool) -> None:
             async with trio.open_nursery() as nursery:
                 spec = ChildSpec(
                     name="child",
-                    argv=(sys.executable, "-c", STUBBORN_CHILD, str(directory.path)),
+                    argv=("/bin/sh", "-c", STUBBORN_CHILD, "child", str(directory.path)),
                     env=dict(os.environ),
                     cwd=directory.path,
                     log_path=directory.path / "child.log",
@@ -61,7 +60,19 @@ def turn_ipv6_off() -> None:
     Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
 
 
+def become(account: str) -> None:
+    """Not in a new interpreter: root's may be closed to others, and so is what has not been imported by then."""
+    import simstack.cluster  # noqa: F401  (open_postgres imports it late)
+
+    entry = pwd.getpwnam(account)
+    os.setgroups([])
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+
+
 if __name__ == "__main__":
+    if "--as" in sys.argv:
+        become(sys.argv[sys.argv.index("--as") + 1])
     if "--no-ipv6" in sys.argv:
         turn_ipv6_off()
     trio.run(partial(main, with_postgres="--bare" not in sys.argv))

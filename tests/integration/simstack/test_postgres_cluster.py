@@ -151,6 +151,15 @@ async def test_a_setting_it_does_not_know_is_said_in_one_line(place: Path) -> No
         assert not (place / "postgres").exists()
 
 
+async def test_a_directory_that_exists_is_said_in_one_line(place: Path) -> None:
+    with trio.fail_after(TIMEOUT_S):
+        os.mkdir(place / "postgres")
+        with pytest.raises(PostgresError, match=r"^cannot start Postgres in \S+: .*File exists"):
+            async with open_postgres(config(place)):
+                pass
+        assert (place / "postgres").exists(), "it was not ours to remove"
+
+
 async def test_a_start_that_is_cancelled_leaves_nothing(place: Path) -> None:
     with trio.fail_after(TIMEOUT_S):
         with trio.move_on_after(0.03) as scope:

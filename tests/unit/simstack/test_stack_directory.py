@@ -103,5 +103,14 @@ def test_a_lock_on_a_root_that_was_replaced_is_no_lock(root: Path) -> None:
         pass
 
 
+def test_a_place_where_nothing_can_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(DirectoryError, match=r"^cannot make a directory in \S+: Not a directory$"),
+        stack_directory(tmp_path / "file/stacks"),
+    ):
+        pass
+
+
 def test_paths_leave_room_for_a_sockets_name() -> None:
     assert len(bytes(stacks_root())) < 80
