@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 import cyclopts
@@ -25,8 +28,6 @@ app.command("xtask.bench:app", name="bench", help="Measure the stack, as ratios 
 @app.command
 def bootstrap() -> int:
     """Make or update the Python environment that all commands run in (.venv), and print its interpreter."""
-    import sys
-
     print(sys.executable)  # the environment was made before this module could be imported
     return 0
 
@@ -39,5 +40,12 @@ def run(arguments: Sequence[str]) -> int:
 
         app.help_print(arguments, console=Console(stderr=True))
         return 2
-    status = app(arguments)
+    try:
+        status = app(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return status if isinstance(status, int) else 0
