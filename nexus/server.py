@@ -165,7 +165,7 @@ async def _wait_for_world(config: NexusConfig, startup: Startup, pool: Pool) -> 
             async with pool.connection() as connection:
                 version = await read_schema_version(connection)
         except (DatabaseUnavailable, psycopg.OperationalError) as exc:
-            return f"the database at {pool.address}: {exc}"
+            return _database_trouble(exc, pool)
         if version is None:
             return f"the schema of the database at {pool.address}"
         if version != SCHEMA_VERSION:
@@ -177,7 +177,7 @@ async def _wait_for_world(config: NexusConfig, startup: Startup, pool: Pool) -> 
             async with pool.connection() as connection:
                 rack_id = await find_rack(connection)
         except (DatabaseUnavailable, psycopg.OperationalError) as exc:
-            return f"the database at {pool.address}: {exc}"
+            return _database_trouble(exc, pool)
         if rack_id is None:
             return "rack initialization"
         if rack_id != RackId(config.deployment.rack_id):
@@ -189,6 +189,10 @@ async def _wait_for_world(config: NexusConfig, startup: Startup, pool: Pool) -> 
         await startup.wait_until("database", database_has_schema)
         startup.has_database(pool)
         await startup.wait_until("rack", rack_is_initialized)
+
+
+def _database_trouble(error: Exception, pool: Pool) -> str:
+    return str(error) if isinstance(error, DatabaseUnavailable) else f"the database at {pool.address}: {error}"
 
 
 async def _put_in_service(
@@ -214,7 +218,7 @@ async def _put_in_service(
                 )
             )
         except (DatabaseUnavailable, psycopg.OperationalError) as exc:
-            return f"the database at {pool.address}: {exc}"
+            return _database_trouble(exc, pool)
         log.info("nexus zone in service", changes=", ".join(changes) or "none")
         return None
 
