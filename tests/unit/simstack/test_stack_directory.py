@@ -91,7 +91,7 @@ def test_a_root_that_comes_and_goes_disturbs_nobody(root: Path) -> None:
             (directory.path / "file").touch()
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(use, range(100)))
+        list(pool.map(use, range(40)))
     assert not root.exists()
 
 
