@@ -64,5 +64,5 @@ class RackInitialization(msgspec.Struct, frozen=True):
         config = self.internal_dns_zone_config
         if config.generation != 1 or len(config.zones) != 1:
             raise ValueError("internal_dns_zone_config must be generation 1 with exactly one zone")
-        if not self.nexus_zones:
-            raise ValueError("nexus_zones is empty")
+        if not self.nexus_zones or len({zone.id for zone in self.nexus_zones}) < len(self.nexus_zones):
+            raise ValueError("nexus_zones is empty, or names one twice")

@@ -275,9 +275,9 @@ async def test_rack_initialization_is_one_transaction_and_idempotent(database_ur
         handoff = await w.handoff(nexus)
         path = f"/racks/{RACK_ID}/initialization-complete"
         twice_named = [*handoff["nexus_zones"], *handoff["nexus_zones"]]
-        assert (await nexus.request("PUT", path, {**handoff, "nexus_zones": twice_named})).status == 500
         for part, bad in (
             ("nexus_zones", []),
+            ("nexus_zones", twice_named),
             ("recovery_silo", {**handoff["recovery_silo"], "user_password_hash": "oxide"}),
             ("recovery_silo", {**handoff["recovery_silo"], "silo_name": "Not a name"}),
             (
