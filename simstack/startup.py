@@ -21,6 +21,7 @@ from simstack import rack_setup
 from simstack.cluster_config import ClusterConfig
 from simstack.errors import SimstackError
 from simstack.facts import DatabaseFacts, DnsFacts, GatewayFacts, NexusFacts, SiloFacts, StackFacts
+from simstack.loopback import IPV4
 from simstack.nexus_config import NexusSettings, write_nexus_config
 from simstack.postgres import PostgresCluster, open_postgres
 from simstack.process import Child, ChildExited, ChildSpec, run_child
@@ -87,6 +88,8 @@ class Startup:
             self.board.announce(switch_name(slot), "http", awaits="its port")
         for index in range(len(self.nexuses)):
             self.board.announce(nexus_name(index), "http", awaits="its interpreter")
+        if self._plan.host == IPV4:
+            self._progress.note("note: this host has no IPv6, so all listens on 127.0.0.1 that else would on [::1]")
         gateway_logs = [FIRST_GATEWAY_LOG + slot for slot in rack_setup.SWITCH_SLOTS]
         nexus_logs = [_nexus_log(index) for index in range(len(self.nexuses))]
         for number in sorted([LAUNCHER_LOG, *gateway_logs, *nexus_logs]):
