@@ -65,16 +65,13 @@ class Child:
         self._process = process
         self._listener = listener
         self._exited = trio.Event()
+        self.exit_status: ExitStatus | None = None
+        """None until it has ended and was reaped."""
 
     @property
     def notices(self) -> Notices:
         """What it has said about itself so far."""
         return self._listener.latest
-
-    @property
-    def exit_status(self) -> ExitStatus | None:
-        """None while it runs."""
-        return ExitStatus(self._process.returncode or 0) if self._exited.is_set() else None
 
     def notices_as_they_come(self) -> AsyncIterator[Notices]:
         """What it has said now, and again whenever that changes, until it ends. A slow reader gets the latest alone."""
@@ -87,15 +84,16 @@ class Child:
     async def wait_ready(self) -> Notices:
         """Return when it has said READY=1. Raises ChildExited if it ends without."""
         while not self.notices.ready:
-            if self._exited.is_set():
-                raise ChildExited(self, ExitStatus(self._process.returncode or 0))
+            if self.exit_status is not None:
+                raise ChildExited(self, self.exit_status)
             await self.changed()
         return self.notices
 
     async def wait_exit(self) -> ExitStatus:
         """Return when it has ended and was reaped."""
         await self._exited.wait()
-        return ExitStatus(self._process.returncode or 0)
+        assert self.exit_status is not None, "a child that was reaped has no status"
+        return self.exit_status
 
     def log_tail(self, *, lines: int = LOG_TAIL_LINES) -> str:
         """The end of its log, at most so many lines."""
@@ -136,8 +134,9 @@ class Child:
             with trio.move_on_after(grace_s):
                 await self._process.wait()
             self.kill()
-            await self._process.wait()
+        returncode = await self._process.wait()
         self._listener.drain()
+        self.exit_status = ExitStatus(returncode)
         self._exited.set()
         self._listener.wake()
 
