@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -153,12 +153,15 @@ def reader(directory: Path) -> Iterator[Reader]:
     python3.parent.mkdir()
     python3.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python3.chmod(0o755)
-    with tempfile.TemporaryDirectory(prefix="readme-", dir="/tmp") as stacks, ExitStack() as programs:
+    with tempfile.TemporaryDirectory(prefix="readme-", dir="/tmp") as stacks:
         os.chmod(stacks, 0o711)
         path = f"{python3.parent}:{os.environ['PATH']}"
         someone = Reader(directory, clean_environment(PATH=path, TMPDIR=stacks))
-        programs.callback(lambda: [program.stop() for program in someone.foreground.values()])
-        yield someone
+        try:
+            yield someone
+        finally:
+            for program in someone.foreground.values():
+                program.stop()
 
 
 def _is_free(port: int) -> bool:
