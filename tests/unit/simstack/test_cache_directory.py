@@ -58,5 +58,5 @@ def test_is_elsewhere_if_the_server_cannot_get_there(home: Path, monkeypatch: py
 def test_having_none_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "file").touch()
     monkeypatch.setattr(cache, "_candidates", lambda _: [home / "file"])
-    with pytest.raises(DirectoryError, match="^no cache directory can be made: set XDG_CACHE_HOME"):
+    with pytest.raises(DirectoryError, match=r"^no cache directory can be made: set XDG_CACHE_HOME"):
         cache_directory(None)
