@@ -11,9 +11,13 @@ from xtask.bootstrap import enter
 def main() -> None:
     enter("omdb")
 
-    from omdb.cli import run
+    try:
+        from omdb.cli import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while loading; `run` knows what to do about any other
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

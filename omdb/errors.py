@@ -15,7 +15,7 @@ class UsageError(OmdbError):
     exit_code = 2
 
 
-def reason(error: OSError | UnicodeError) -> str:
+def reason(error: OSError) -> str:
     """What the operating system says, as part of a sentence: `connection refused`."""
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    text = error.strerror or str(error)
     return text[:1].lower() + text[1:]

@@ -10,6 +10,8 @@ from omdb.http_response import ConnectionEnded, NotHttp, Response, ResponseReade
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from omdb.log import Log
     from omdb.urls import BaseUrl
 
@@ -96,29 +98,36 @@ class HttpConnection:
         """Tries every address of the host in turn."""
         host, port = self._url.host, self._url.port
         try:
-            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
+            # As bytes: of text, even of an address, Python would make sure first that it is a proper international
+            # name, and load the tables for that.
+            addresses = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
+        except OSError as error:
             raise OmdbError(f"{self._url} cannot be reached: host {host}: {reason(error)}") from None
         deadline = Deadline(CONNECT_TIMEOUT_S)
         failure = "it has no address"
         for family, kind, protocol, _, address in addresses:
-            connection = socket.socket(family, kind, protocol)
             try:
-                connection.settimeout(deadline.remaining_s())
-                connection.connect(address)
+                return _connect_to(address, family=family, kind=kind, protocol=protocol, deadline=deadline)
             except TimeoutError:
-                connection.close()
                 failure = f"no answer within {CONNECT_TIMEOUT_S:g} s"
                 break
             except OSError as error:
-                connection.close()
                 failure = reason(error)
-            else:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return connection
         raise OmdbError(f"no server answers at {self._url}: {failure}")
 
     def _ended_text(self, reader: ResponseReader) -> str:
         if not reader.received:
             return f"the server at {self._url} closed the connection without answering; is it an HTTP server?"
         return f"the server at {self._url} closed the connection in the middle of its answer"
+
+
+def _connect_to(address: Any, *, family: int, kind: int, protocol: int, deadline: Deadline) -> socket.socket:
+    connection = socket.socket(family, kind, protocol)
+    try:
+        connection.settimeout(deadline.remaining_s())
+        connection.connect(address)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

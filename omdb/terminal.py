@@ -1,4 +1,4 @@
-"""Where rendered lines become characters: plain ones, or coloured by rich. rich is loaded only if there is colour."""
+"""Where rendered lines become characters: plain ones, or coloured by rich, which is loaded only if there is colour."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
-
-    from rich.console import Console
 
     from omdb.render.text import Line
 
@@ -39,24 +37,12 @@ def wants_color(choice: str, *, stream: TextIO, environ: Mapping[str, str]) -> b
 
 
 def _write_colored(lines: list[Line], stream: TextIO) -> None:
-    from rich.text import Text
+    """rich knows styles and escape codes. Its console is not needed, and would take twice as long to load."""
+    from rich.color import ColorSystem
+    from rich.style import Style
 
-    console = color_console(stream)
+    styles = {name: Style.parse(definition) for name, definition in STYLES.items()}
     for spans in lines:
-        text = Text.assemble(*((text, STYLES[style]) for text, style in spans))
-        console.print(text, soft_wrap=True)
-
-
-def color_console(stream: TextIO) -> Console:
-    """Colours whatever it prints, without looking at the environment, and changes nothing else about it."""
-    from rich.console import Console
-
-    return Console(
-        file=stream,
-        force_terminal=True,
-        color_system="standard",
-        no_color=False,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
+        for text, style in spans:
+            stream.write(styles[style].render(text, color_system=ColorSystem.STANDARD))
+        stream.write("\n")
