@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import time
 from contextlib import asynccontextmanager, contextmanager
@@ -77,16 +78,15 @@ async def open_stack(
     Raises SimstackError, within exception groups, when it cannot come up, or when the database dies under it. Nothing
     but logs is left behind.
     """
-    name = name or str(os.getpid())
-    if NAME_PATTERN.fullmatch(name) is None:
+    if name is not None and NAME_PATTERN.fullmatch(name) is None:
         raise SimstackError(f"{name!r} is no name for a stack: expected up to 31 of a-z, 0-9 and -")
     plan = plan_stack(nexuses or NexusOptions())
     progress = progress or Silent()
     root = stacks_root()
+    name = name or _unused_name(root)
     await trio.to_thread.run_sync(sweep, root)
-    with stack_directory(root, name=name) as directory, watching(directory) as watchdog:
+    with stack_directory(root, name=name, keep=keep_logs) as directory, watching(directory) as watchdog:
         startup = Startup(plan, directory.path, watchdog, progress)
-        directory.keep = keep_logs
         startup.announce()
         try:
             async with trio.open_nursery() as database_nursery:
@@ -117,6 +117,12 @@ async def open_stack(
                 watchdog.keep(directory.path)
                 _remove_all_but_logs(directory.path)
                 progress.note(f"logs are kept in {directory.path}")
+
+
+def _unused_name(root: Path) -> str:
+    """This process's id, unless the kept logs of an earlier process of that id have the name."""
+    name = str(os.getpid())
+    return f"{name}-{secrets.token_hex(2)}" if (root / name).exists() else name
 
 
 async def _come_up(

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
+import tomllib
+from typing import TYPE_CHECKING
 
 import pytest
-from stack_driver import eventually, nexus, omdb, run_all
+import tomli_w
+from stack_driver import RunAll, eventually, nexus, omdb, run_all
+from upstream_config import UPSTREAM_ONLY, UPSTREAM_TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 NOTE = (
@@ -23,10 +31,32 @@ def table(*rows: tuple[str, str]) -> str:
     return "".join(f"{first:<36} {second:<{width}} \n" for first, second in [("SAGA_ID", "STATE"), *rows])
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_demo_saga_survives_the_nexus_that_runs_it(how: signal.Signals) -> None:
+def ready_made(stack: RunAll, directory: Path) -> Path:
+    return stack.second_config
+
+
+def with_upstream_sections(stack: RunAll, directory: Path) -> Path:
+    """The ready-made file with everything that upstream's own holds besides."""
+    config = tomllib.loads(stack.second_config.read_text())
+    config |= {"mgd": {}} | tomllib.loads(UPSTREAM_ONLY)
+    config["background_tasks"] |= tomllib.loads(UPSTREAM_TASKS)
+    config["console"]["static_dir"] = "out/console-assets"
+    path = directory / "config-second.toml"
+    path.write_text(tomli_w.dumps(config))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("how", "configure"),
+    [(signal.SIGINT, ready_made), (signal.SIGKILL, ready_made), (signal.SIGINT, with_upstream_sections)],
+    ids=["interrupt", "kill", "upstream-sections"],
+)
+def test_a_demo_saga_survives_the_nexus_that_runs_it(
+    how: signal.Signals, configure: Callable[[RunAll, Path], Path], tmp_path: Path
+) -> None:
     with run_all() as stack:
-        with nexus(stack.second_config) as (running, url):
+        config = configure(stack, tmp_path)
+        with nexus(config) as (running, url):
             env = {"OMDB_NEXUS_URL": url}
             note = f"note: using Nexus URL {url}\n"
 
@@ -49,8 +79,13 @@ def test_a_demo_saga_survives_the_nexus_that_runs_it(how: signal.Signals) -> Non
             created = omdb("--destructive", "nexus", "sagas", "demo-create", env=env)
             second, second_demo = re.findall(UUID, created.stdout)
             running.stop(how)
+            if configure is with_upstream_sections:
+                said = [line for line in running.stderr.rest().splitlines() if "not simulated" in line]
+                assert len(said) == 1
+                assert "authn" in said[0]
+                assert "background_tasks (38 of them)" in said[0]
 
-        with nexus(stack.second_config) as (running, again):
+        with nexus(config) as (running, again):
             assert again == url
             eventually(lambda: omdb("nexus", "sagas", "list", env=env).stdout, table((second, "running")))
 
