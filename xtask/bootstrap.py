@@ -94,11 +94,21 @@ def stamp_path(lock: str) -> str:
 
 
 def stamp_content(lock: str) -> bytes:
-    machine = os.uname().machine
-    interpreter = os.path.realpath(VENV_PYTHON)
-    header = f"layout {LAYOUT}\ncheckout {ROOT}\ninterpreter {interpreter}\nplatform {sys.platform} {machine}\n"
+    made_from = [
+        f"layout {LAYOUT} version {version()}",
+        f"checkout {ROOT}",
+        f"interpreter {os.path.realpath(VENV_PYTHON)}",
+        f"platform {sys.platform} {os.uname().machine}",
+        "",
+    ]
     with open(os.path.join(ROOT, lock), "rb") as file:
-        return os.fsencode(header) + file.read()
+        return os.fsencode("\n".join(made_from)) + file.read()
+
+
+def version() -> str:
+    """The project's, from pyproject.toml, for which nobody before Python 3.11 has a parser."""
+    with open(os.path.join(ROOT, "pyproject.toml"), encoding="utf-8") as file:
+        return next(line.split('"')[1] for line in file if line.startswith("version = "))
 
 
 def read_stamp(lock: str) -> "bytes | None":
