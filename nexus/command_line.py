@@ -10,6 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
+from dropshot.release import RELEASE
+
 USAGE = """\
 Runs one Nexus: the control plane's HTTP APIs, background tasks and sagas.
 
@@ -34,9 +36,7 @@ def run(arguments: list[str]) -> int:
             sys.stdout.write(USAGE)
             return 0
         case ["-V" | "--version"]:
-            from importlib.metadata import version
-
-            sys.stdout.write(f"nexus {version('omicron-dev')}\n")
+            sys.stdout.write(f"nexus {RELEASE}\n")
             return 0
         case [path] if not path.startswith("-"):
             return _run_nexus(Path(path))

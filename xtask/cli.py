@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import cyclopts
 
+from dropshot.release import RELEASE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 app = cyclopts.App(
     name="xtask",
     help="Developer commands of the simulated control plane.",
-    version_flags=(),
+    version=RELEASE,
     result_action="return_value",
 )
 app.command("xtask.omicron_dev:app", name="omicron-dev", help="Run a simulated control-plane stack.")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import cyclopts
 
+from dropshot.release import RELEASE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_PORT = 32221
 
-app = cyclopts.App(name="db-dev", help="Run an ephemeral database alone.")
+app = cyclopts.App(name="db-dev", version=RELEASE, help="Run an ephemeral database alone.")
 
 
 @app.command

@@ -15,13 +15,16 @@ import cyclopts
 import msgspec
 from cyclopts import Parameter
 
+from dropshot.release import RELEASE
 from xtask.banner import PREFIX
 
 if TYPE_CHECKING:
     from simstack.facts import StackStatus
 
-app = cyclopts.App(name="omicron-dev", help="Run a simulated control-plane stack.")
-db = cyclopts.App(name="db", help="Stop and start the database of a running stack, under its Nexuses.")
+app = cyclopts.App(name="omicron-dev", version=RELEASE, help="Run a simulated control-plane stack.")
+db = cyclopts.App(
+    name="db", version_flags=(), help="Stop and start the database of a running stack, under its Nexuses."
+)
 app.command(db)
 
 Name = Annotated[str | None, Parameter(help="Which stack, where several run. Default: the only one.")]

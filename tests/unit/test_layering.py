@@ -42,7 +42,7 @@ def layer(layers: str = "", *, external: str = "") -> Layer:
     return Layer(words(layers), words(external))
 
 
-HTTP = "dropshot dropshot.address"
+HTTP = "dropshot dropshot.address dropshot.release"
 FLOOR = f"nexus.dns_types nexus.errors nexus.ids nexus.nexus_records nexus.rack {HTTP}"
 DATA = "nexus.clients nexus.db nexus.db.connection nexus.recovery nexus.saga"
 
@@ -50,6 +50,7 @@ LAYERS: Mapping[str, Layer] = {
     # The HTTP floor knows none of ours. omdb takes addresses from it, and nothing that costs it an import.
     "dropshot": layer("dropshot.address", external="h11 hypercorn msgspec quart quart_trio structlog trio werkzeug"),
     "dropshot.address": layer(),
+    "dropshot.release": layer(),
     # The floor of Nexus: nothing from the rest of it.
     "nexus.ids": layer(),
     "nexus.dns_types": layer(external="msgspec"),
@@ -87,7 +88,7 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.__main__": layer("nexus.command_line xtask.bootstrap"),
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(
-        "dropshot.address nexus.api.types nexus.clients nexus.db.connection nexus.errors nexus.ids nexus.saga"
+        "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.connection nexus.errors nexus.ids nexus.saga"
         " omdb.render",
         external="cyclopts msgspec rich",
     ),

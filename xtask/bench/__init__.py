@@ -8,6 +8,6 @@ from __future__ import annotations
 
 import cyclopts
 
-app = cyclopts.App(name="bench", help="Measure the stack, as ratios to a floor in the same run.")
+app = cyclopts.App(name="bench", version_flags=(), help="Measure the stack, as ratios to a floor in the same run.")
 app.command("xtask.bench.startup:startup", name="startup", help="Warm run-all to 'services are running'.")
 app.command("xtask.bench.omdb:omdb", name="omdb", help="omdb nexus sagas list against psql -c 'select 1'.")

@@ -110,7 +110,11 @@ def test_a_bad_option_is_one_line(arguments: list[str], complaint: str) -> None:
 
 def test_two_stacks_do_not_disturb_each_other() -> None:
     with run_all() as first, run_all("--name", "other") as second:
-        assert xtask("omicron-dev", "env").stderr.startswith("omicron-dev: 2 stacks are running (")
+        ambiguous = xtask("omicron-dev", "env")
+        assert (ambiguous.returncode, ambiguous.stdout) == (1, "")
+        found = re.fullmatch(r"omicron-dev: \d+ stacks are running \((.*)\); say which with --name\n", ambiguous.stderr)
+        assert found is not None, ambiguous.stderr
+        assert {first.facts["name"], "other"} <= set(found[1].split(", "))
         for stack in (first, second):
             shown = xtask("omicron-dev", "env", "--name", stack.facts["name"])
             assert f"export OMDB_NEXUS_URL='{stack.first_url}'\n" in shown.stdout
