@@ -14,6 +14,7 @@ import os
 import sys
 from io import TextIOWrapper
 
+from dropshot.release import RELEASE
 from omdb.command_line import check_settings, read_command_line
 from omdb.errors import OmdbError, reason
 from omdb.options import COLOR, VERSION
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from omdb.command_line import CommandLine
 
-RELEASE = "0.1.0"
 
 BACKTRACE_VARIABLE = "OMDB_BACKTRACE"
 

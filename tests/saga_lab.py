@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
+from unittest.mock import patch
 from uuid import UUID
 
 import trio
@@ -36,6 +37,9 @@ class KeptLog:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, object]]] = []
 
+    def bind(self, **fields: object) -> KeptLog:
+        return self
+
     def debug(self, event: str, /, **fields: object) -> None:
         self.lines.append(("debug", event, fields))
 
@@ -48,17 +52,31 @@ class KeptLog:
     def error(self, event: str, /, **fields: object) -> None:
         self.lines.append(("error", event, fields))
 
+    def critical(self, event: str, /, **fields: object) -> None:
+        self.lines.append(("critical", event, fields))
+
+    def exception(self, event: str, /, **fields: object) -> None:
+        self.lines.append(("error", event, fields))
+
 
 def run_deterministically(fn: Callable[[], Awaitable[T]], *, seed: int) -> T:
     """trio.run with the order of tasks made by the seed: the same steps every time."""
-    schedule = trio._core._run
-    before = schedule._ALLOW_DETERMINISTIC_SCHEDULING
-    schedule._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[assignment]
-    schedule._r.seed(seed)
-    try:
+    trio._core._run._r.seed(seed)
+    with patch.object(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", new=True):
         return trio.run(fn)
-    finally:
-        schedule._ALLOW_DETERMINISTIC_SCHEDULING = before
+
+
+class KillAt(trio.abc.Instrument):
+    """Cancels the process before its n-th step."""
+
+    def __init__(self, step: int, scope: trio.CancelScope) -> None:
+        self.left = step
+        self.scope = scope
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.scope.cancel()
 
 
 class Part(Enum):

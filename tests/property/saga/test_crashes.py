@@ -16,7 +16,7 @@ import pytest
 import trio
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from saga_lab import SAGA_ID, SEC_ID, Chooser, KeptLog, Part, Shape, World, brief, run_deterministically, shapes
+from saga_lab import SAGA_ID, SEC_ID, Chooser, KeptLog, KillAt, Part, Shape, World, brief, run_deterministically, shapes
 
 from nexus.saga.errors import OutcomeUnknown, SagaNotFound, SecNotRunning, StoreUnavailable
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
@@ -35,19 +35,6 @@ ENDS = {SagaSucceeded: "succeeded", SagaFailed: "failed", SagaStuck: "stuck"}
 A = Part.ACTION
 
 SHAPE = Shape(((A,), (A, Part.NO_UNDO), (Part.CONSTANT, A), (A,)))
-
-
-class KillAt(trio.abc.Instrument):
-    """Cancels the process before its n-th step."""
-
-    def __init__(self, step: int, scope: trio.CancelScope) -> None:
-        self.left = step
-        self.scope = scope
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.scope.cancel()
 
 
 class Lab:

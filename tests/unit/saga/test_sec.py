@@ -552,14 +552,15 @@ async def test_g4_two_processes_of_one_sec_id() -> None:
         await new.recover(SAGA_ID)
         await wait_all_tasks_blocked()
         released.set()
-        gate.open.set()
-        assert (await new.wait_ended(SAGA_ID)).state == SagaSucceeded()
-        with pytest.raises(SagaLost):
+        with pytest.raises(SagaLost, match="was claimed again"):
             await old.wait_succeeded(SAGA_ID, "a")
         await wait_all_tasks_blocked()
         with pytest.raises(SagaNotFound):
             old.saga(SAGA_ID)
-    assert cancelled == ["b"]
+        assert cancelled == ["b"]
+        assert (0, "succeeded") not in log_of(store)
+        gate.open.set()
+        assert (await new.wait_ended(SAGA_ID)).state == SagaSucceeded()
     assert {claim for claim, event in store.rows[SAGA_ID].events if event.node_id == 2} == {2}
 
 
@@ -736,10 +737,11 @@ async def test_an_error_that_comes_of_being_cancelled_is_no_failure() -> None:
         except trio.Cancelled:
             raise RuntimeError("translated") from None
 
-    wait = action("wait", translate)
-    async with running(store, alike(wait)) as sec:
+    wait, log = action("wait", translate), KeptLog()
+    async with running(store, alike(wait), log=log) as sec:
         await sec.create(SAGA_ID, chain(wait))
         await wait_all_tasks_blocked()
+    assert "action failed" not in [line[1] for line in log.lines]
     assert (0, "failed") not in log_of(store)
 
 
