@@ -94,21 +94,11 @@ def stamp_path(lock: str) -> str:
 
 
 def stamp_content(lock: str) -> bytes:
-    made_from = [
-        f"layout {LAYOUT} version {version()}",
-        f"checkout {ROOT}",
-        f"interpreter {os.path.realpath(VENV_PYTHON)}",
-        f"platform {sys.platform} {os.uname().machine}",
-        "",
-    ]
+    machine = os.uname().machine
+    interpreter = os.path.realpath(VENV_PYTHON)
+    header = f"layout {LAYOUT}\ncheckout {ROOT}\ninterpreter {interpreter}\nplatform {sys.platform} {machine}\n"
     with open(os.path.join(ROOT, lock), "rb") as file:
-        return os.fsencode("\n".join(made_from)) + file.read()
-
-
-def version() -> str:
-    """The project's, from pyproject.toml, for which nobody before Python 3.11 has a parser."""
-    with open(os.path.join(ROOT, "pyproject.toml"), encoding="utf-8") as file:
-        return next(line.split('"')[1] for line in file if line.startswith("version = "))
+        return os.fsencode(header) + file.read()
 
 
 def read_stamp(lock: str) -> "bytes | None":

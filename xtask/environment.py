@@ -7,8 +7,8 @@ finds the work done. One that is stopped half-way leaves an environment without 
 The locked packages are installed by uv if it is on PATH, else, or if uv fails, by pip. Beside them `.venv` holds
 
 - `made-by-xtask`, first of all: only a `.venv` with this mark, or one in which nothing is installed, is ever removed;
-- a `.pth` file that is one path, to our own packages, and their name and version for `importlib.metadata`: pip takes no
-  editable install together with hashes, and the `.pth` files of editable installs cost each start of Python 10 ms;
+- a `.pth` file that is one path, to our own packages: pip takes no editable install together with hashes, and the
+  `.pth` files of editable installs cost each start of Python 10 ms;
 - the scripts `xtask`, `nexus` and `omdb` in `bin`;
 - the stamps, last (see `xtask.bootstrap`).
 
@@ -120,7 +120,7 @@ def _difference(stamp: bytes, wanted: bytes, *, lock: str) -> str:
     if was[2:4] != now[2:4]:
         return "its Python is gone or has changed"
     if was[0] != now[0]:
-        return "the version, or what xtask puts into it, has changed"
+        return "xtask now makes it differently"
     return f"{lock} has changed"
 
 
@@ -282,10 +282,6 @@ def _add_our_own() -> None:
     for hook in site_packages.glob("*.pth"):
         hook.unlink()
     _write_whole(site_packages / "omicron-dev.pth", os.fsencode(bootstrap.ROOT + "\n"))
-    version = bootstrap.version()
-    metadata = site_packages / f"omicron_dev-{version}.dist-info" / "METADATA"
-    metadata.parent.mkdir(exist_ok=True)
-    _write_whole(metadata, f"Metadata-Version: 2.1\nName: omicron-dev\nVersion: {version}\n".encode())
     for program in PROGRAMS:
         script = Path(bootstrap.VENV, "bin", program)
         _write_whole(script, os.fsencode(_SCRIPT.format(python=shlex.quote(bootstrap.VENV_PYTHON), program=program)))
