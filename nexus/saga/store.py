@@ -1,6 +1,6 @@
 """Where sagas outlive their process: the `SecStore` protocol, and a store in memory.
 
-What every store promises (`tests/property/saga/test_store_contract.py` holds them all to it):
+What every store promises (`tests/integration/saga/test_store_contract.py` holds them all to it):
 
 - A saga's log takes writes under one *claim* only. `create` makes the first; every `claim` makes a new one, which is
   committed when it returns, and from then on whoever held an older one gets SagaLost for anything it enqueues or

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from nexus.saga.logger import Logger
     from nexus.saga.store import Claim, LogWrite
 
-FIRST_PAUSE_S = 0.05
+FIRST_PAUSE_S = 0.01
 
 LONGEST_PAUSE_S = 2.0
 """A database that is back is noticed about this much later, and the log says about this often that it is away."""

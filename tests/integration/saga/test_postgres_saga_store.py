@@ -1,0 +1,475 @@
+"""The Postgres store's own hazards: what is in the tables, connections that fall, commits in doubt, rows in the way."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
+from typing import TYPE_CHECKING, TypeVar, cast
+from uuid import UUID
+
+import pytest
+import trio
+from saga_lab import OTHER_SEC_ID, SAGA_ID, SEC_ID, KeptLog, KillAt, LogOracle, Part, Shape
+
+from nexus.db.errors import DatabaseUnavailable
+from nexus.db.pool import Pool, Timeouts, open_pool
+from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry
+from nexus.saga.dag import ActionNode, DagBuilder
+from nexus.saga.errors import (
+    OutcomeUnknown,
+    SagaLost,
+    SagaNotFound,
+    SecNotRunning,
+    StoreUnavailable,
+    UnrecoverableSaga,
+    WriteRefused,
+)
+from nexus.saga.execution import SagaFailed, SagaSucceeded
+from nexus.saga.ids import NodeId, SagaId
+from nexus.saga.log import NodeEvent
+from nexus.saga.payload import encode
+from nexus.saga.postgres import PostgresSecStore
+from nexus.saga.sec import Sec
+from nexus.saga.status import SagaRunning
+from nexus.saga.store import NewSaga, StateUpdate, StoredState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from nexus.db.connection import Connection
+
+T = TypeVar("T")
+
+DAG = DagBuilder("demo").append(ActionNode("a", "A", "demo.a")).build({"x": 1})
+NEW = NewSaga(SAGA_ID, SEC_ID, "demo", DAG.to_json(), datetime(2026, 1, 2, tzinfo=UTC))
+
+A = Part.ACTION
+SHAPE = Shape(((A,), (A, A), (A,)))
+
+NODE = NodeId(0)
+STARTED = NodeEvent.started(SAGA_ID, NODE)
+SUCCEEDED = NodeEvent.succeeded(SAGA_ID, NODE, encode("made"))
+
+
+def number(value: int) -> SagaId:
+    return SagaId(UUID(int=value))
+
+
+class FlakyPool:
+    """Loses connections before the commit (`lose_before` times, or by chance) or after it (`lose_after`)."""
+
+    def __init__(self, pool: Pool, *, random: Random | None = None, rate: float = 0.0) -> None:
+        self._pool = pool
+        self._random = random or Random(0)
+        self._rate = rate
+        self.lose_before = 0
+        self.lose_after = 0
+        self.lost: set[str] = set()
+
+    async def transaction(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
+        if self.lose_before or self._random.random() < self._rate:
+            self.lose_before = max(0, self.lose_before - 1)
+            self.lost.add("before")
+            raise DatabaseUnavailable("lost before the commit")
+        result = await self._pool.transaction(fn)
+        if self.lose_after or self._random.random() < self._rate:
+            self.lose_after = max(0, self.lose_after - 1)
+            self.lost.add("after")
+            raise DatabaseUnavailable("lost after the commit")
+        return result
+
+
+@asynccontextmanager
+async def serving(pool: Pool | FlakyPool, *, log: KeptLog | None = None) -> AsyncIterator[PostgresSecStore]:
+    store = PostgresSecStore(cast("Pool", pool), log=log or KeptLog())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(store.run)
+        with trio.fail_after(60):
+            yield store
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running(
+    store: PostgresSecStore, registry: ActionRegistry, *, log: KeptLog | None = None
+) -> AsyncIterator[Sec]:
+    async with trio.open_nursery() as nursery:
+        sec = Sec(SEC_ID, store=store, registry=registry, log=log or KeptLog())
+        await nursery.start(sec.run)
+        with trio.fail_after(60):
+            yield sec
+        nursery.cancel_scope.cancel()
+
+
+async def rows(pool: Pool, query: str, *params: object) -> list[tuple[object, ...]]:
+    async with pool.connection() as connection:
+        return list(await (await connection.execute(query, params)).fetchall())
+
+
+async def events_of(pool: Pool, saga_id: SagaId) -> list[tuple[int, str]]:
+    found = await rows(
+        pool, "SELECT node_id, event_type FROM saga_node_event WHERE saga_id = %s ORDER BY log_index", saga_id
+    )
+    return [(int(str(node)), str(kind)) for node, kind in found]
+
+
+async def end_of_log(pool: Pool, saga_id: SagaId, shape: Shape = SHAPE) -> str | None:
+    """How the saga has ended, from a log in which no event is missing or there twice."""
+    indices = await rows(pool, "SELECT log_index FROM saga_node_event WHERE saga_id = %s ORDER BY log_index", saga_id)
+    assert [row[0] for row in indices] == list(range(len(indices)))
+    return LogOracle(shape).read(await events_of(pool, saga_id)).end()
+
+
+async def check_ended(pool: Pool, sec: Sec, saga_id: SagaId) -> None:
+    """What the SEC shows is what the database holds."""
+    state = (await sec.wait_ended(saga_id)).state
+    assert await end_of_log(pool, saga_id) == ("succeeded" if isinstance(state, SagaSucceeded) else "failed")
+    assert await rows(pool, "SELECT saga_state FROM saga WHERE id = %s", saga_id) == [("done",)]
+
+
+def sometimes_failing(random: Random, *, rate: float) -> ActionRegistry:
+    """The actions of `SHAPE`. Undo actions do not fail."""
+
+    async def act(context: ActionContext[int]) -> str:
+        await trio.lowlevel.checkpoint()
+        if random.random() < rate:
+            raise ActionFailure("no")
+        return "made"
+
+    async def undo(context: ActionContext[int]) -> None:
+        assert context.lookup(context.node_name, str) == "made"
+
+    return ActionRegistry([Action("lab.act", act, undo=undo, params=int)])
+
+
+async def create_in_the_end(sec: Sec, saga_id: SagaId) -> None:
+    """As a caller does who is told to try again."""
+    while True:
+        try:
+            await sec.create(saga_id, SHAPE.dag())
+        except OutcomeUnknown:
+            raise
+        except StoreUnavailable:
+            continue
+        return
+
+
+# --- what is in the tables -------------------------------------------------------------------------------------------
+
+
+async def test_the_history_of_a_saga_is_told_across_processes(database_url: str) -> None:
+    """Every claim with its reason, every event with the claim it was written under, every call that was interrupted."""
+    entered = trio.Event()
+
+    async def act(context: ActionContext[int]) -> str:
+        if context.claim == 1 and context.node_name == "b":
+            entered.set()
+            await trio.sleep_forever()
+        if context.node_name == "c":
+            raise ActionFailure("no")
+        return "made"
+
+    attempts = 0
+
+    async def undo(context: ActionContext[int]) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise ActionFailure("away", retryable=True)
+
+    action = Action("t.act", act, undo=undo, params=int)
+    dag = DagBuilder("t").append(action.node("a")).append(action.node("b")).append(action.node("c")).build(0)
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        async with serving(pool) as store, running(store, ActionRegistry([action])) as sec:
+            await sec.create(SAGA_ID, dag)
+            await entered.wait()
+        async with serving(pool) as store, running(store, ActionRegistry([action])) as sec:
+            await sec.recover(SAGA_ID)
+            assert isinstance((await sec.wait_ended(SAGA_ID)).state, SagaFailed)
+
+        assert await rows(pool, "SELECT claim, sec_id, adopt_generation, reason FROM saga_claim ORDER BY claim") == [
+            (1, SEC_ID, 1, "created"),
+            (2, SEC_ID, 1, "recovered"),
+        ]
+        assert await rows(
+            pool, "SELECT node_id, kind, attempt, claim, error FROM saga_node_attempt ORDER BY claim, node_id, kind"
+        ) == [(1, "action", 1, 2, None), (1, "undo", 1, 2, {"message": "away"})]
+        assert await rows(
+            pool, "SELECT claim, count(*), min(log_index), max(log_index) FROM saga_node_event GROUP BY 1 ORDER BY 1"
+        ) == [(1, 5, 0, 4), (2, 9, 5, 13)]
+        assert await rows(pool, "SELECT creator, current_sec, claim, saga_state, name FROM saga") == [
+            (SEC_ID, SEC_ID, 2, "done", "t")
+        ]
+        assert await rows(pool, "SELECT data FROM saga_node_event WHERE event_type = 'failed'") == [
+            ({"ActionFailed": {"source_error": "no"}},)
+        ]
+
+
+async def test_abandoning_raises_the_claim(database_url: str) -> None:
+    async with open_pool(database_url, log=KeptLog()) as pool, serving(pool) as store:
+        await store.create(NEW)
+        claim = await store.claim(SAGA_ID, sec_id=SEC_ID)
+        await store.abandon(claim, reason="unrecoverable", comment="why")
+        assert await rows(
+            pool, "SELECT saga_state, claim, abandon_reason, abandon_comment, abandon_time IS NOT NULL FROM saga"
+        ) == [("abandoned", 3, "unrecoverable", "why", True)]
+        assert (await rows(pool, "SELECT claim, reason FROM saga_claim ORDER BY claim"))[-1] == (3, "abandoned")
+
+
+async def test_unreadable_rows_are_unrecoverable_not_transient(database_url: str) -> None:
+    async def act(context: ActionContext[dict[str, int]]) -> None:
+        pass
+
+    action = Action("demo.a", act, params=dict[str, int])
+    async with open_pool(database_url, log=KeptLog()) as pool, serving(pool) as store:
+        log = await store.create(NEW)
+        log.enqueue(STARTED)
+        await log.durable()
+        await rows(pool, "UPDATE saga_node_event SET data = '1' RETURNING 1")
+        async with running(store, ActionRegistry([action])) as sec:
+            with pytest.raises(UnrecoverableSaga, match="started with data"):
+                await sec.recover(SAGA_ID)
+
+
+# --- commits in doubt ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_event_is_lost_or_doubled_when_commits_are_in_doubt(conninfo: str, seed: int) -> None:
+    random, log = Random(seed), KeptLog()
+    saga_ids = [number(value) for value in range(10)]
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        flaky = FlakyPool(pool, random=random, rate=0.2)
+        async with serving(flaky, log=log) as store, running(store, sometimes_failing(random, rate=0.1)) as sec:
+            async with trio.open_nursery() as nursery:
+                for saga_id in saga_ids:
+                    nursery.start_soon(create_in_the_end, sec, saga_id)
+            for saga_id in saga_ids:
+                await check_ended(pool, sec, saga_id)
+        assert flaky.lost == {"before", "after"}
+        assert await rows(pool, "SELECT count(*) FROM saga_claim") == [(len(saga_ids),)]
+    assert "saga log cannot be written for now; trying again" in [line[1] for line in log.lines]
+
+
+async def test_creation_tells_whether_it_can_have_happened(database_url: str) -> None:
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        flaky = FlakyPool(pool)
+        async with serving(flaky) as store:
+            flaky.lose_before = 1
+            with pytest.raises(StoreUnavailable) as caught:
+                await store.create(NEW)
+            assert not isinstance(caught.value, OutcomeUnknown)
+            assert await rows(pool, "SELECT id FROM saga") == []
+            flaky.lose_after = 1
+            with pytest.raises(OutcomeUnknown):
+                await store.create(NEW)
+            assert await rows(pool, "SELECT id FROM saga") == [(SAGA_ID,)]
+            log = await store.create(NEW)  # again, as it was
+            log.enqueue(STARTED)
+            await log.durable()
+        assert await rows(pool, "SELECT count(*) FROM saga_claim") == [(1,)]
+
+
+async def test_an_end_that_was_committed_in_doubt_is_not_taken_for_a_lost_claim(conninfo: str) -> None:
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        flaky = FlakyPool(pool)
+        async with serving(flaky) as store:
+            log = await store.create(NEW)
+            for write in (STARTED, SUCCEEDED, StateUpdate(StoredState.DONE)):
+                log.enqueue(write)
+            flaky.lose_after = 2
+            await log.durable()
+        assert await events_of(pool, SAGA_ID) == [(0, "started"), (0, "succeeded")]
+
+
+async def test_claim_and_abandon_in_doubt(database_url: str) -> None:
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        flaky = FlakyPool(pool)
+        async with serving(flaky) as store:
+            await store.create(NEW)
+            flaky.lose_after = 1
+            with pytest.raises(OutcomeUnknown):
+                await store.claim(SAGA_ID, sec_id=SEC_ID)
+            claim = await store.claim(SAGA_ID, sec_id=SEC_ID)
+            assert claim.number == 3  # two claims for one recovery do no harm
+            flaky.lose_after = 1
+            with pytest.raises(OutcomeUnknown):
+                await store.abandon(claim, reason="unrecoverable", comment="why")
+            await store.abandon(claim, reason="unrecoverable", comment="why")
+        assert (await rows(pool, "SELECT claim, reason FROM saga_claim ORDER BY claim"))[2:] == [
+            (3, "recovered"),
+            (4, "abandoned"),
+        ]
+
+
+# --- connections that fall -------------------------------------------------------------------------------------------
+
+
+async def test_sagas_outlive_their_connections(conninfo: str) -> None:
+    """Every connection is cut, again and again, while fifty sagas run."""
+    random = Random(0)
+    saga_ids = [number(value) for value in range(50)]
+    async with (
+        open_pool(conninfo, log=KeptLog()) as pool,
+        serving(pool) as store,
+        running(store, sometimes_failing(random, rate=0.1)) as sec,
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cut_connections, conninfo, 10)
+            async with trio.open_nursery() as creating:
+                for saga_id in saga_ids:
+                    creating.start_soon(create_in_the_end, sec, saga_id)
+            for saga_id in saga_ids:
+                await sec.wait_ended(saga_id)
+            nursery.cancel_scope.cancel()
+        for saga_id in saga_ids:
+            await check_ended(pool, sec, saga_id)
+
+
+async def cut_connections(conninfo: str, times: int) -> None:
+    async with open_pool(conninfo, size=1, log=KeptLog()) as pool:
+        for _ in range(times):
+            await rows(
+                pool,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+
+
+async def test_killed_in_the_middle_and_recovered(conninfo: str) -> None:
+    """SECs that die after so many of their steps, on real connections; the last one is let live."""
+    random = Random(1)
+    saga_ids = [number(value) for value in range(8)]
+    registry = sometimes_failing(random, rate=0.2)
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        async with serving(pool) as store, running(store, registry) as sec:
+            for saga_id in saga_ids:
+                await sec.create(saga_id, SHAPE.dag())
+        for step in range(20, 220, 20):
+            with trio.CancelScope() as scope:
+                async with serving(pool) as store, running(store, registry) as sec:
+                    instrument = KillAt(step, scope)
+                    trio.lowlevel.add_instrument(instrument)
+                    try:
+                        with suppress(SecNotRunning):  # what is said while it is being killed
+                            await recover_all(sec)
+                    finally:
+                        trio.lowlevel.remove_instrument(instrument)
+        async with serving(pool) as store, running(store, registry) as sec:
+            await recover_all(sec)
+            assert await sec.list_in_progress() == []
+        for saga_id in saga_ids:
+            assert await end_of_log(pool, saga_id) in ("succeeded", "failed")
+
+
+async def recover_all(sec: Sec) -> None:
+    saga_ids = [saga.saga_id for saga in await sec.list_in_progress()]
+    for saga_id in saga_ids:
+        await sec.recover(saga_id)
+    for saga_id in saga_ids:
+        await sec.wait_ended(saga_id)
+
+
+# --- two for one saga ------------------------------------------------------------------------------------------------
+
+
+async def test_g4_a_claim_being_taken_is_waited_for_and_then_obeyed(conninfo: str) -> None:
+    """The stale event arrives while the new claim is not committed yet: a conditional INSERT would let it pass."""
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        log = await store.create(NEW)
+        log.enqueue(STARTED)
+        await log.durable()
+        async with pool.connection() as connection, connection.transaction():
+            await connection.execute("UPDATE saga SET claim = claim + 1 WHERE id = %s", (SAGA_ID,))
+            log.enqueue(SUCCEEDED)
+            await until_somebody_waits_for_a_lock(pool)
+        with pytest.raises(SagaLost, match="its claim is 2, not 1"):
+            await log.durable()
+        assert await events_of(pool, SAGA_ID) == [(0, "started")]
+
+
+async def until_somebody_waits_for_a_lock(pool: Pool) -> None:
+    while not await rows(
+        pool, "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ):
+        await trio.lowlevel.checkpoint()
+
+
+async def test_g4_two_secs_race_for_the_same_sagas(conninfo: str) -> None:
+    """Both run with one SEC id and recover everything at the same time: each saga ends once, in a log that is whole."""
+    saga_ids = [number(value) for value in range(12)]
+    registry = sometimes_failing(Random(2), rate=0.1)
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        async with serving(pool) as store:
+            for saga_id in saga_ids:
+                await store.create(replace(NEW, saga_id=saga_id, name="lab", dag=SHAPE.dag().to_json()))
+        ended: list[SagaId] = []
+        async with (
+            serving(pool) as one,
+            serving(pool) as two,
+            running(one, registry) as a,
+            running(two, registry) as b,
+            trio.open_nursery() as nursery,
+        ):
+            for saga_id in saga_ids:
+                nursery.start_soon(run_unless_lost, a, saga_id, ended)
+                nursery.start_soon(run_unless_lost, b, saga_id, ended)
+        assert sorted(ended) == saga_ids
+        for saga_id in saga_ids:
+            assert await end_of_log(pool, saga_id) in ("succeeded", "failed")
+
+
+async def run_unless_lost(sec: Sec, saga_id: SagaId, ended: list[SagaId]) -> None:
+    try:
+        await sec.recover(saga_id)
+        await sec.wait_ended(saga_id)
+    except (SagaLost, SagaNotFound):
+        return
+    ended.append(saga_id)
+
+
+# --- writes that the database refuses --------------------------------------------------------------------------------
+
+
+async def test_g5_another_event_in_its_place_halts_that_saga_alone(database_url: str) -> None:
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        async with serving(pool) as store, running(store, sometimes_failing(Random(0), rate=0.0)) as sec:
+            await rows(
+                pool,
+                "INSERT INTO saga_node_event"
+                " (saga_id, node_id, event_type, data, event_time, creator, claim, log_index)"
+                " VALUES (%s, 0, 'succeeded', '7', now(), %s, 1, 3) RETURNING 1",
+                SAGA_ID,
+                OTHER_SEC_ID,
+            )
+            await sec.create(SAGA_ID, SHAPE.dag())
+            await sec.create(number(1), SHAPE.dag())
+            assert (await sec.wait_ended(number(1))).state == SagaSucceeded()
+            state = (await sec.wait_ended(SAGA_ID)).state
+            assert isinstance(state, SagaRunning)
+            assert state.waiting_for is not None
+            assert "another event succeeded of node 0 is in the log already" in state.waiting_for
+            assert len(sec.sagas()) == 2
+        assert await rows(pool, "SELECT saga_state FROM saga WHERE id = %s", SAGA_ID) == [("running",)]
+
+
+async def test_a_name_that_the_database_refuses_is_not_created(database_url: str) -> None:
+    async with open_pool(database_url, log=KeptLog()) as pool, serving(pool) as store:
+        with pytest.raises(WriteRefused):
+            await store.create(replace(NEW, name="x" * 129))
+
+
+async def test_create_while_the_database_is_away(database_url: str) -> None:
+    nowhere = database_url.rpartition("/")[0].rpartition(":")[0] + ":1/nowhere"
+    quick = Timeouts(connect_s=0.5, retry_s=0.1)
+    async with (
+        open_pool(nowhere, log=KeptLog(), timeouts=quick) as pool,
+        serving(pool) as store,
+        running(store, sometimes_failing(Random(0), rate=0.0)) as sec,
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            await sec.create(SAGA_ID, SHAPE.dag())
+        assert not isinstance(caught.value, OutcomeUnknown)
+        assert sec.sagas() == []
