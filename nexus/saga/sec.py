@@ -39,6 +39,7 @@ from nexus.saga.errors import (
 from nexus.saga.execution import SagaExecution, SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.executor import SagaExecutor, UndoRetries
 from nexus.saga.held import HeldSaga
+from nexus.saga.payload import printable
 from nexus.saga.store import NewSaga
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Sec:
 
     async def abandon_unrecoverable(self, error: UnrecoverableSaga) -> None:
         """Record in the store that nobody will run this saga, and why. Raises SagaLost, or StoreUnavailable."""
-        await self._store.abandon(error.claim, reason="unrecoverable", comment=error.reason)
+        await self._store.abandon(error.claim, reason="unrecoverable", comment=printable(error.reason))
         self._log.error("saga abandoned: it cannot be recovered", saga_id=str(error.saga_id), reason=error.reason)
 
     async def list_in_progress(self, *, after: SagaId | None = None, limit: int = DEFAULT_PAGE) -> list[InProgressSaga]:
