@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -36,10 +36,14 @@ from nexus.saga.payload import JsonValue, decode, encode, printable, to_json_val
 from nexus.saga.store import NodeAttempt, StateUpdate, StoredState
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from nexus.saga.action import ActionRegistry, AnyAction
     from nexus.saga.execution import Outcome, SagaExecution
     from nexus.saga.logger import Logger
     from nexus.saga.store import CallKind, SagaLogWriter, StoredSaga
+
+T = TypeVar("T")
 
 MAX_MESSAGE = 10_000
 """Characters of an error's text that are kept."""
@@ -142,7 +146,7 @@ class SagaExecutor:
                     self._record(NodeEvent.undo_started(self._saga_id, node_id))
                 case _:
                     pass  # it had begun when the process before this one died
-            nursery.start_soon(self._call, nursery, command)
+            nursery.start_soon(self._carry_out, nursery, command)
 
     def _due_calls(self) -> list[RunAction | RunUndo]:
         """Whatever calls nothing is passed on the way."""
@@ -162,7 +166,7 @@ class SagaExecutor:
             if not passed:
                 return calls
 
-    async def _call(self, nursery: trio.Nursery, command: RunAction | RunUndo) -> None:
+    async def _carry_out(self, nursery: trio.Nursery, command: RunAction | RunUndo) -> None:
         node_id = command.node_id
         node = self.execution.dag.nodes[node_id]
         assert isinstance(node, ActionNode), "only action nodes call anything"
@@ -179,10 +183,8 @@ class SagaExecutor:
     async def _call_action(self, node_id: NodeId, action: AnyAction) -> NodeEvent:
         await self._saga_log.durable()
         try:
-            output = await action.run(self._context(node_id, action))
+            output = await _call(action.run, self._context(node_id, action))
         except Exception as error:
-            # An action that turns its own cancellation into another error has not failed: this process is stopping.
-            await trio.lowlevel.checkpoint_if_cancelled()
             self._log_failure("action failed", node_id, error)
             return NodeEvent.failed(self._saga_id, node_id, _action_error(error))
         try:
@@ -198,9 +200,8 @@ class SagaExecutor:
         for call in range(1, self._undo_retries.calls + 1):
             await self._saga_log.durable()
             try:
-                await action.undo(self._context(node_id, action))
+                await _call(action.undo, self._context(node_id, action))
             except Exception as error:
-                await trio.lowlevel.checkpoint_if_cancelled()
                 attempt = self._attempts.get((node_id, "undo"), 0) + 1
                 self._log_failure("undo action failed", node_id, error, attempt=attempt)
                 if call == self._undo_retries.calls or not getattr(error, "retryable", False):
@@ -275,6 +276,24 @@ class SagaExecutor:
             exc_info=None if expected else error,
             **fields,
         )
+
+
+async def _call(function: Callable[[ActionContext[object]], Awaitable[T]], context: ActionContext[object]) -> T:
+    """Call an action or an undo action.
+
+    If it turns its own cancellation into another error, or its tasks add errors to it, it has not failed: this process,
+    or this saga in it, is being stopped. Then Cancelled is raised, and nothing else.
+    """
+    try:
+        return await function(context)
+    except Exception:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        raise
+    except BaseExceptionGroup as errors:
+        _, others = errors.split((Exception, trio.Cancelled))
+        if others is None:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        raise
 
 
 def _action_error(error: Exception) -> ActionError:

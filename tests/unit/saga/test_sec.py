@@ -728,21 +728,45 @@ async def test_wait_succeeded_of_a_node_that_is_not_there() -> None:
 # --- cancellation, bugs, refusals ------------------------------------------------------------------------------------
 
 
-async def test_an_error_that_comes_of_being_cancelled_is_no_failure() -> None:
+async def translate(context: ActionContext[Any]) -> None:
+    try:
+        await trio.sleep_forever()
+    except trio.Cancelled:
+        raise RuntimeError("translated") from None
+
+
+async def add_an_error(context: ActionContext[Any]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(translate, context)
+        await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("run", [translate, add_an_error])
+async def test_an_error_that_comes_of_being_cancelled_is_no_failure(run: Run) -> None:
     store = InMemorySecStore()
-
-    async def translate(context: ActionContext[Any]) -> None:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            raise RuntimeError("translated") from None
-
-    wait, log = action("wait", translate), KeptLog()
+    wait, log = action("wait", run), KeptLog()
     async with running(store, alike(wait), log=log) as sec:
         await sec.create(SAGA_ID, chain(wait))
         await wait_all_tasks_blocked()
     assert "action failed" not in [line[1] for line in log.lines]
     assert (0, "failed") not in log_of(store)
+
+
+@pytest.mark.parametrize("run", [translate, add_an_error])
+async def test_g4_a_lost_saga_is_stopped_whatever_its_actions_raise_then(run: Run) -> None:
+    store = InMemorySecStore()
+    gate = Gate()
+    a, b = action("a", gate.run), action("b", run)
+    dag = DagBuilder("fork").append_parallel([a.node("a"), b.node("b")]).append(a.node("c")).build(Params())
+    async with running(store, alike(a, b)) as sec:
+        await sec.create(SAGA_ID, dag)
+        await wait_all_tasks_blocked()
+        adopt(store)
+        gate.open.set()
+        with pytest.raises(SagaLost):
+            await sec.wait_succeeded(SAGA_ID, "a")
+        with pytest.raises(SagaLost):
+            await sec.wait_ended(SAGA_ID)
 
 
 class RefusingStore(InMemorySecStore):
