@@ -88,8 +88,8 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.__main__": layer("nexus.command_line xtask.bootstrap"),
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(
-        "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.connection nexus.errors nexus.ids nexus.saga"
-        " omdb.render",
+        "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.connection nexus.errors nexus.ids"
+        " nexus.saga omdb.render",
         external="cyclopts msgspec rich",
     ),
     "omdb.render": layer("nexus.api.types nexus.clients nexus.ids nexus.saga", external="msgspec rich"),
