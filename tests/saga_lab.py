@@ -230,8 +230,9 @@ class World:
     durable: Callable[[], Sequence[NodeEvent]]
     resources: set[int] = field(default_factory=set)
     calls: list[tuple[str, int]] = field(default_factory=list)
+    claim: int = 0
 
-    def begin(self, verb: str, node: int) -> None:
+    def begin(self, verb: str, node: int, claim: int = 0) -> None:
         """G2 and G3 from the side of whoever is called: the log knows of the call, and of nothing that rests on it."""
         log = LogOracle(self.shape).read(brief(self.durable()))
         if verb == "act":
@@ -240,9 +241,12 @@ class World:
         else:
             assert node in log.undoing - log.undone - log.undo_failed, f"undo of node {node} called"
         self.calls.append((verb, node))
+        self.claim = max(self.claim, claim)
 
-    def finish(self, verb: str, node: int) -> bool:
-        """Whether it succeeded."""
+    def finish(self, verb: str, node: int, claim: int = 0) -> bool:
+        """Whether it succeeded. A process that was superseded during the call is refused."""
+        if claim < self.claim:
+            raise ActionFailure("stale claim")
         failed = self.fails(verb, node)
         if verb == "act" and not failed:
             self.resources.add(node)
@@ -268,18 +272,18 @@ class World:
 
         async def act(context: ActionContext[int]) -> str:
             node = int(context.node_name[1:])
-            self.begin("act", node)
+            self.begin("act", node, context.claim)
             await trio.lowlevel.checkpoint()
-            if not self.finish("act", node):
+            if not self.finish("act", node, context.claim):
                 raise ActionFailure({"node": node})
             return f"made by {node}"
 
         async def undo(context: ActionContext[int]) -> None:
             node = int(context.node_name[1:])
             assert context.lookup(context.node_name, str) == f"made by {node}"
-            self.begin("undo", node)
+            self.begin("undo", node, context.claim)
             await trio.lowlevel.checkpoint()
-            if not self.finish("undo", node):
+            if not self.finish("undo", node, context.claim):
                 raise ActionFailure({"node": node})
 
         return ActionRegistry(

@@ -16,9 +16,22 @@ import pytest
 import trio
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from saga_lab import SAGA_ID, SEC_ID, Chooser, KeptLog, KillAt, Part, Shape, World, brief, run_deterministically, shapes
+from saga_lab import (
+    SAGA_ID,
+    SEC_ID,
+    Chooser,
+    KeptLog,
+    KillAt,
+    LogOracle,
+    Part,
+    Shape,
+    World,
+    brief,
+    run_deterministically,
+    shapes,
+)
 
-from nexus.saga.errors import OutcomeUnknown, SagaNotFound, SecNotRunning, StoreUnavailable
+from nexus.saga.errors import OutcomeUnknown, SagaLost, SagaNotFound, SecNotRunning, StoreUnavailable
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
@@ -182,3 +195,41 @@ async def unwrapped(lab: Lab, kill: int | None) -> str | None:
         pass  # tried again, as a caller or the next recovery pass does
     await trio.lowlevel.checkpoint()
     return None
+
+
+@settings(max_examples=400, deadline=None, print_blob=True)
+@given(
+    shape=shapes(),
+    seed=st.integers(0, 2**32),
+    failure_rate=st.sampled_from([0.0, 0.2]),
+    gaps=st.lists(st.integers(0, 60), min_size=1, max_size=4),
+)
+def test_g4_processes_that_live_on_after_their_saga_was_recovered(
+    shape: Shape, seed: int, failure_rate: float, gaps: list[int]
+) -> None:
+    """Nobody is killed: each process takes the saga from the one before, in whatever that one is doing."""
+    random = Random(seed)
+    lab = Lab(shape, lambda verb, node: random.random() < failure_rate)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            secs: list[Sec] = []
+            for gap in gaps:
+                secs.append(Sec(SEC_ID, store=lab.store, registry=lab.world.registry(), log=KeptLog()))
+                await nursery.start(secs[-1].run)
+                try:
+                    await lab.start(secs[-1])
+                except SagaLost:
+                    break  # the one before has ended it
+                for _ in range(gap):
+                    await trio.lowlevel.checkpoint()
+            for sec in secs:
+                with suppress(SagaLost, SagaNotFound):
+                    await sec.wait_ended(SAGA_ID)
+            nursery.cancel_scope.cancel()
+
+    run_deterministically(main, seed=seed)
+    note(str(brief(lab.events())))
+    end = LogOracle(shape).read(brief(lab.events())).end()
+    assert end is not None
+    lab.check_end(end)
