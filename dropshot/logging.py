@@ -87,7 +87,7 @@ def open_log(config: LogConfig, *, name: str) -> Log:
     Raises LogFileError.
     """
     if config.mode == "stderr-terminal":
-        colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         return log_to(sys.stderr, level=config.level, form=TerminalForm(colour=colour), name=name)
     assert config.path is not None, "checked when the configuration was made"
     how = {"fail": os.O_EXCL, "truncate": os.O_TRUNC, "append": 0, None: os.O_EXCL}[config.if_exists]

@@ -29,6 +29,6 @@ class Log:
 
     def _write(self, level: str, sentence: str, fields: dict[str, str]) -> None:
         if self.shows(level):
-            time = f"{self._now():%b %d %H:%M:%S.%f}"[:-3]
+            time = f"{self._now().astimezone():%b %d %H:%M:%S.%f}"[:-3]
             text = ", ".join((sentence, *(f"{name}: {printable(value)}" for name, value in fields.items())))
             self._stream.write(f"{time} {LEVELS[level]} {text}\n")

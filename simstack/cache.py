@@ -25,7 +25,7 @@ def cache_directory(account: Account | None) -> Path:
     for parent in _candidates(account):
         directory = parent / (NAME if parent != Path(tempfile.gettempdir()) else f"{NAME}-cache-{os.geteuid()}")
         try:
-            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            parent.mkdir(mode=0o700 if account is None else 0o755, parents=True, exist_ok=True)
             if not is_reachable(parent, account=account):
                 continue
             directory.mkdir(mode=0o700, exist_ok=True)

@@ -81,6 +81,7 @@ async def open_stack(
     if name is not None and NAME_PATTERN.fullmatch(name) is None:
         raise SimstackError(f"{name!r} is no name for a stack: expected up to 31 of a-z, 0-9 and -")
     plan = plan_stack(nexuses or NexusOptions())
+    sp_sim = _check_sp_sim(gateway_config) if gateway_config is not None else config_file("sp-sim.toml")
     progress = progress or Silent()
     root = stacks_root()
     name = name or _unused_name(root)
@@ -99,7 +100,7 @@ async def open_stack(
                                 server_nursery,
                                 nexus_nursery,
                                 nexus_count=len(plan.launched),
-                                gateway_config=gateway_config or config_file("sp-sim.toml"),
+                                gateway_config=sp_sim,
                             )
                         stack = Stack(startup, facts)
                         control_path = directory.path / SOCKET_NAME
@@ -117,6 +118,17 @@ async def open_stack(
                 watchdog.keep(directory.path)
                 _remove_all_but_logs(directory.path)
                 progress.note(f"logs are kept in {directory.path}")
+
+
+def _check_sp_sim(path: Path) -> Path:
+    """Refuse a user's file before anything is started for it; our own is read when it is needed."""
+    from simstack.gateway.model import SimulatedHardware
+    from simstack.gateway.sp_sim import load_sp_sim
+
+    config = load_sp_sim(path)
+    for slot in rack_setup.SWITCH_SLOTS:
+        SimulatedHardware.new(config, switch_slot=slot)
+    return path
 
 
 def _unused_name(root: Path) -> str:

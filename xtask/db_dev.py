@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_PORT = 32221
+MAX_PORT = 65535
 
 app = cyclopts.App(name="db-dev", version=RELEASE, help="Run an ephemeral database alone.")
 
@@ -30,7 +31,11 @@ def run(*, listen_port: int = DEFAULT_PORT, no_populate: bool = False) -> int:
         Leave the database empty instead of loading the schema.
     """
     from simstack.shipped import schema_files
-    from xtask.launch import launch
+    from xtask.launch import launch, say
+
+    if not 0 <= listen_port <= MAX_PORT:
+        say("db-dev", f"{listen_port} is not a port: expected 0 to {MAX_PORT}")
+        return 2
 
     return launch("db-dev", partial(_main, listen_port, [] if no_populate else schema_files()))
 

@@ -18,7 +18,7 @@ POLL_S = 0.1
 """How often `--follow` looks for more."""
 
 LEVEL_NAMES = {10: "TRCE", 20: "DEBG", 30: "INFO", 40: "WARN", 50: "ERRO", 60: "CRIT"}
-HEADER_KEYS = ("msg", "v", "level", "time", "hostname", "pid")
+HEADER_KEYS = ("msg", "v", "level", "time", "hostname", "pid", "name")
 
 
 class LogNotFound(Exception):
@@ -97,9 +97,8 @@ def as_terminal_line(record: dict[str, Any]) -> str:
     stamp = f"{when:%b %d %H:%M:%S}.{when.microsecond // 1000:03d}Z"
     fields = [str(record["msg"])]
     trailer = []
-    for key, value in record.items():
-        if key in HEADER_KEYS:
-            continue
+    own = [(key, value) for key, value in record.items() if key not in HEADER_KEYS]
+    for key, value in [*own, ("name", record["name"])]:
         text = value if isinstance(value, str) else json.dumps(value)
         if "\n" in text:
             trailer += [f"    {key}:", *(f"    {line}" for line in text.rstrip("\n").split("\n"))]

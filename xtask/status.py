@@ -17,6 +17,9 @@ from simstack.facts import ServiceStatus, StackStatus
 
 PROBE_TIMEOUT_S = 2.0
 
+NEVER_CUT = 10_000
+"""Columns: rich would cut addresses to fit a narrow terminal, where wrapping them loses nothing."""
+
 ROOT_NS_QUERY = bytes.fromhex("5359 0000 0001 0000 0000 0000 00 0002 0001")
 """`. NS`: a name in no served zone, which our servers answer all the same."""
 
@@ -120,7 +123,7 @@ def _sagas_by_state(url: str) -> dict[str, int] | None:
 
 def render(examined: Examined) -> None:
     """Draw it on stdout."""
-    console = Console(file=sys.stdout, soft_wrap=True)
+    console = Console(file=sys.stdout, soft_wrap=True, width=NEVER_CUT)
     facts = examined.stack.facts
     console.print(f"stack {facts.name}, up {_age(examined.stack.uptime_s)}, in {facts.directory}", highlight=False)
     table = Table(box=None, pad_edge=False)

@@ -71,6 +71,6 @@ def gateway_app(model: SimulatedHardware, *, log: Log) -> App:
 def _identifier(type_: str, slot: str) -> SpIdentifier:
     """The path's service processor, which need not exist. Raises HttpError 400 if it cannot."""
     try:
-        return msgspec.convert({"type": type_, "slot": slot}, SpIdentifier, strict=False)
+        return msgspec.convert({"type": type_, "slot": int(slot) if slot.isdecimal() else slot}, SpIdentifier)
     except msgspec.ValidationError as error:
         raise bad_request(f"bad parameter in URL path: {error}") from None
