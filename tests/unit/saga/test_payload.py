@@ -50,7 +50,7 @@ def test_typed_values_come_back() -> None:
         ({"a": [None, float("inf")]}, "inf is not a JSON number"),
         pytest.param("x" * MAX_PAYLOAD_BYTES, "bytes of JSON are more than", id="big"),
         (nested(300), "nested more than"),
-        (nested(5000), "recursion"),
+        (nested(5000), "nested more than|recursion"),  # which of the two is up to the interpreter
         (object(), "unsupported"),
         ({(1, 2): 3}, "keys"),
         (msgspec.Raw(b"no json"), "malformed"),
