@@ -177,11 +177,17 @@ class DeploymentConfig(_Section, frozen=True):
             )
 
 
+class SagasConfig(_Section, frozen=True):
+    modules: tuple[str, ...] = ()
+    """Python modules with saga types of the user's own, see `nexus.sagas.modules`."""
+
+
 class NexusConfig(_Section, frozen=True):
     deployment: DeploymentConfig
     console: ConsoleConfig = ConsoleConfig()
     log: LogConfig = LogConfig()
     background_tasks: BackgroundTasksConfig = BackgroundTasksConfig()
+    sagas: SagasConfig = SagasConfig()
     not_simulated: tuple[str, ...] = ()
     """Keys of the file that are accepted and mean nothing here, as `section.key` or `section`."""
 

@@ -36,11 +36,11 @@ from nexus.db.schema_version import SCHEMA_VERSION, read_schema_version
 from nexus.ids import NexusId, RackId
 from nexus.login import Logins
 from nexus.notify import Notifier
-from nexus.saga.action import ActionRegistry
 from nexus.saga.ids import SecId
 from nexus.saga.postgres import PostgresSecStore
 from nexus.saga.sec import Sec
-from nexus.sagas.demo import DemoSagas
+from nexus.sagas.catalog import open_catalog
+from nexus.sagas.saga_types import SagaTypeError
 from nexus.startup import Services, Startup
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from dropshot.logging import Log
     from nexus.config import DropshotConfig, NexusConfig
     from nexus.db.pool import Pool
+    from nexus.sagas.catalog import SagaCatalog
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -71,7 +72,11 @@ async def serve_until_signalled(config: NexusConfig, log: Log) -> None:
 
 
 async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> None:
-    """Run a Nexus until cancelled. Raises StartupError if one of its addresses cannot be had."""
+    """Run a Nexus until cancelled. Raises StartupError if one of its addresses or saga modules cannot be had."""
+    try:
+        catalog = open_catalog(config.sagas.modules)
+    except SagaTypeError as error:
+        raise StartupError(str(error)) from error
     log_not_simulated(config, log)
     startup = Startup(log=log, notifier=notifier)
     try:
@@ -92,7 +97,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                         external=external_address.address,
                         log=log,
                     )
-                    startup.is_up(await _start_services(nursery, config, pool, log=log))
+                    startup.is_up(await _start_services(nursery, config, pool, catalog, log=log))
                     external = config.deployment.dropshot_external
                     app = new_app("dropshot_external", log=log, max_body_bytes=external.default_request_body_max_bytes)
                     add_external_routes(app, startup)
@@ -225,14 +230,15 @@ async def _put_in_service(
     await startup.wait_until("own zone", record)
 
 
-async def _start_services(nursery: trio.Nursery, config: NexusConfig, pool: Pool, *, log: Log) -> Services:
+async def _start_services(
+    nursery: trio.Nursery, config: NexusConfig, pool: Pool, catalog: SagaCatalog, *, log: Log
+) -> Services:
     """Start the SEC and the background tasks, in the root nursery."""
-    demo_sagas = DemoSagas()
     sec_log = log.bind(component="SEC")
     sec = Sec(
         SecId(config.deployment.id),
         store=PostgresSecStore(pool, log=sec_log),
-        registry=ActionRegistry([demo_sagas.wait_action]),
+        registry=catalog.types.registry,
         log=sec_log,
     )
     await nursery.start(sec.run)
@@ -252,4 +258,4 @@ async def _start_services(nursery: trio.Nursery, config: NexusConfig, pool: Pool
         idle_timeout=timedelta(minutes=config.console.session_idle_timeout_minutes),
         absolute_timeout=timedelta(minutes=config.console.session_absolute_timeout_minutes),
     )
-    return Services(sec, driver, demo_sagas, logins)
+    return Services(sec, driver, catalog, logins)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nexus.login import Logins
     from nexus.notify import Notifier
     from nexus.saga import Sec
-    from nexus.sagas.demo import DemoSagas
+    from nexus.sagas.catalog import SagaCatalog
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.25
@@ -38,7 +38,7 @@ class Services:
 
     sec: Sec
     driver: Driver
-    demo_sagas: DemoSagas
+    catalog: SagaCatalog
     logins: Logins
 
 

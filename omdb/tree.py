@@ -62,9 +62,11 @@ ROOT = Group(
                 "sagas": Group(
                     "The sagas that a Nexus holds in memory.",
                     {
+                        "create": Command(f"{_NEXUS}.sagas_create:create"),
                         "demo-complete": Command(f"{_NEXUS}.sagas_demo_complete:demo_complete"),
                         "demo-create": Command(f"{_NEXUS}.sagas_demo_create:demo_create"),
                         "list": Command(f"{_NEXUS}.sagas_list:list_"),
+                        "types": Command(f"{_NEXUS}.sagas_types:types"),
                     },
                 ),
             },

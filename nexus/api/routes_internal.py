@@ -1,6 +1,7 @@
 """The internal API: sagas, background tasks, the demo saga, and the end of rack setup.
 
 It carries what upstream splits into "internal" and "lockstep", with upstream's paths and shapes.
+What upstream does not have is in `routes_experimental.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from dropshot.app import no_content, page_params, path_uuid, read_json, reply
 from dropshot.pagination import next_page_token
 from nexus.api.http_errors import answer_errors
+from nexus.api.routes_experimental import add_experimental_routes
 from nexus.api.saga_views import saga_view
 from nexus.api.types import BackgroundTasksActivate, DemoSaga, NeverCompleted, Ping, ResultsPage
 from nexus.background.driver import UnknownTasks
@@ -37,6 +39,7 @@ def add_internal_routes(app: App, startup: Startup, *, nexus_id: NexusId) -> Non
     _add_saga_routes(app, startup)
     _add_demo_saga_routes(app, startup)
     _add_background_task_routes(app, startup)
+    add_experimental_routes(app, startup)
 
     @app.get("/v1/ping")
     async def ping() -> TrioResponse:
@@ -73,7 +76,7 @@ def _add_demo_saga_routes(app: App, startup: Startup) -> None:
     @app.post("/demo-saga")
     async def saga_demo_create() -> TrioResponse:
         services = startup.services
-        saga_id, demo_saga_id = await services.demo_sagas.create(services.sec)
+        saga_id, demo_saga_id = await services.catalog.demo_sagas.create(services.sec)
         return reply(DemoSaga(saga_id, demo_saga_id))
 
     @app.post("/demo-saga/<demo_saga_id>/complete")
@@ -81,7 +84,7 @@ def _add_demo_saga_routes(app: App, startup: Startup) -> None:
         id_ = DemoSagaId(path_uuid(demo_saga_id, "demo_saga_id"))
         services = startup.services
         try:
-            await services.demo_sagas.complete(id_, services.sec)
+            await services.catalog.demo_sagas.complete(id_, services.sec)
         except NotFound:
             if _recovery_is_due(services):
                 raise ServiceUnavailable("sagas are being recovered; try again") from None

@@ -4,18 +4,61 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+import msgspec
+
 from nexus.api import types
+from nexus.api.experimental_types import DagNode, SagaTypeView
 from nexus.saga import action_error
+from nexus.saga.dag import ActionNode, ConstantNode, EndNode, StartNode
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
+from nexus.saga.ids import NodeId
+from nexus.saga.payload import to_json_value
 from nexus.saga.status import SagaRunning
 
 if TYPE_CHECKING:
     from nexus.saga.action_error import ActionError
+    from nexus.saga.dag import Node, SagaDag
     from nexus.saga.status import SagaState, SagaStatus
+    from nexus.sagas.saga_types import AnySagaType
 
 
 def saga_view(status: SagaStatus) -> types.Saga:
     return types.Saga(status.saga_id, _state(status.state))
+
+
+def saga_type_view(saga_type: AnySagaType, sample: SagaDag | None) -> SagaTypeView:
+    return SagaTypeView(
+        saga_type.name,
+        msgspec.json.schema(saga_type.params),
+        None if sample is None else to_json_value(sample.params),
+        None if sample is None else dag_nodes(sample),
+    )
+
+
+def dag_nodes(dag: SagaDag) -> list[DagNode]:
+    """By node id."""
+    return [
+        DagNode(index, dag.node_name(NodeId(index)), _label(node), _action_name(node), [*dag.parents[index]])
+        for index, node in enumerate(dag.nodes)
+    ]
+
+
+def _label(node: Node) -> str:
+    """As upstream's status prints it."""
+    match node:
+        case StartNode():
+            return "(start node)"
+        case EndNode():
+            return "(end node)"
+        case ConstantNode(_, value):
+            return f"(constant = {value.decode()})"
+        case ActionNode(_, label, _):
+            return label
+    assert_never(node)
+
+
+def _action_name(node: Node) -> str | None:
+    return node.action_name if isinstance(node, ActionNode) else None
 
 
 def _state(state: SagaState) -> types.SagaState:

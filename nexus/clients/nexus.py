@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
     from uuid import UUID
 
+    from nexus.api.experimental_types import CreatedSagas, SagaTypeView
     from nexus.api.types import BackgroundTask, DemoSaga
     from nexus.ids import DemoSagaId
 
@@ -156,6 +157,30 @@ def decode_demo_saga(body: bytes) -> DemoSaga:
 def complete_demo_saga(demo_saga_id: DemoSagaId | UUID) -> Request:
     """Answered with 204 once the completion is durable; the saga itself finishes later."""
     return Request("POST", f"/demo-saga/{demo_saga_id}/complete")
+
+
+def list_saga_types() -> Request:
+    return Request("GET", "/experimental/saga-types")
+
+
+def decode_saga_types(body: bytes) -> list[SagaTypeView]:
+    from nexus.api.experimental_types import SagaTypeView
+
+    return _decode(body, list[SagaTypeView])
+
+
+def create_sagas(name: str, *, params: bytes | None, count: int) -> Request:
+    """`params` is JSON; None for the default ones. Answered once all are durable and run."""
+    given = b"" if params is None else b',"params":' + params
+    return Request(
+        "POST", "/experimental/sagas", b'{"name":%b,"count":%d%b}' % (json.dumps(name).encode(), count, given)
+    )
+
+
+def decode_created_sagas(body: bytes) -> CreatedSagas:
+    from nexus.api.experimental_types import CreatedSagas
+
+    return _decode(body, CreatedSagas)
 
 
 # --- background tasks ------------------------------------------------------------------------------------------------

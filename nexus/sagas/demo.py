@@ -23,9 +23,10 @@ import trio
 from nexus.errors import Conflict, NotFound, ServiceUnavailable
 from nexus.ids import DemoSagaId
 from nexus.saga import Action, DagBuilder, SagaEnded, SagaId, SagaLost, SagaNotFound, SagaRunning
+from nexus.sagas.saga_types import SagaType
 
 if TYPE_CHECKING:
-    from nexus.saga import ActionContext, Sec
+    from nexus.saga import ActionContext, SagaDag, Sec
 
 SAGA_NAME = "demo"
 WAIT_NODE = "demo_wait"
@@ -51,13 +52,18 @@ class DemoSagas:
     def __init__(self) -> None:
         self._meetings: dict[DemoSagaId, _Meeting] = {}
         self.wait_action = Action(f"{SAGA_NAME}.{WAIT_NODE}", self._wait, params=DemoParams)
-        """To be registered with the SEC."""
+        self.saga_type = SagaType(
+            SAGA_NAME,
+            DemoParams,
+            self._dag,
+            [self.wait_action],
+            default_params=lambda: DemoParams(DemoSagaId(uuid4())),
+        )
 
     async def create(self, sec: Sec) -> tuple[SagaId, DemoSagaId]:
         """Start a demo saga; returns once it is durable and runs. Raises what `Sec.create` does."""
         saga_id, demo_saga_id = SagaId(uuid4()), DemoSagaId(uuid4())
-        dag = DagBuilder(SAGA_NAME).append(self.wait_action.node(WAIT_NODE)).build(DemoParams(demo_saga_id))
-        await sec.create(saga_id, dag)
+        await sec.create(saga_id, self._dag(DemoParams(demo_saga_id)))
         self.register(demo_saga_id, saga_id)
         return saga_id, demo_saga_id
 
@@ -94,6 +100,9 @@ class DemoSagas:
             f"saga {meeting.saga_id} was told to go on, but after {COMPLETE_TIMEOUT_S:g} s its completion is not in "
             "the database yet; it goes on when the database is there; try again to be sure"
         )
+
+    def _dag(self, params: DemoParams) -> SagaDag:
+        return DagBuilder(SAGA_NAME).append(self.wait_action.node(WAIT_NODE)).build(params)
 
     async def _wait(self, context: ActionContext[DemoParams]) -> None:
         self.register(context.params.id, context.saga_id)

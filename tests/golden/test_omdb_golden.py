@@ -39,6 +39,10 @@ SAGAS = [
 ]
 
 
+def dag_node(node_id: int, name: str, label: str, action_name: str | None, parents: list[int]) -> dict[str, object]:
+    return {"node_id": node_id, "name": name, "label": label, "action_name": action_name, "parents": parents}
+
+
 def saga_pages(pages: list[list[tuple[str, object]]]) -> dict[str, tuple[int, object]]:
     """As Nexus gives them: the last one that holds anything is followed by an empty one."""
     answers: dict[str, tuple[int, object]] = {}
@@ -175,6 +179,73 @@ def test_sagas() -> None:
     ]
     with canned.serve() as url:
         check_golden("omdb/sagas.txt", Redactor().redact_ports(transcript(commands, environ={"OMDB_NEXUS_URL": url})))
+
+
+SAGA_TYPES = [
+    {
+        "name": "demo",
+        "params": {
+            "$ref": "#/$defs/DemoParams",
+            "$defs": {"DemoParams": {"type": "object", "properties": {"id": {"type": "string", "format": "uuid"}}}},
+        },
+        "default_params": {"id": "88eddf09-dda3-4d70-8d99-1d3b441c57da"},
+        "nodes": [
+            dag_node(0, "demo_wait", "DemoWait", "demo.demo_wait", [1]),
+            dag_node(1, "(start node)", "(start node)", None, []),
+            dag_node(2, "(end node)", "(end node)", None, [0]),
+        ],
+    },
+    {
+        "name": "diamond",
+        "params": {
+            "type": "object",
+            "properties": {
+                "size_gib": {"type": "integer", "default": 8},
+                "hold": {"type": "array", "items": {"type": "string"}},
+                "mode": {"enum": ["fast", "slow"]},
+                "comment": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            },
+        },
+        "default_params": {"size_gib": 8, "hold": ["disk"], "mode": "fast", "comment": None},
+        "nodes": [
+            dag_node(0, "image", '(constant = "alpine")', None, [4]),
+            dag_node(1, "disk", "CreateDisk", "diamond.create_disk", [0]),
+            dag_node(2, "address\x1b[2J", "AllocateAddress", "diamond.allocate_address", [0]),
+            dag_node(3, "server", "Boot", "diamond.boot", [1, 2]),
+            dag_node(4, "(start node)", "(start node)", None, []),
+            dag_node(5, "(end node)", "(end node)", None, [3]),
+        ],
+    },
+    {"name": "mine", "params": {"type": "integer"}, "default_params": None, "nodes": None},
+]
+
+
+def test_creating_sagas_by_name() -> None:
+    ids = [SAGAS[0][0], SAGAS[1][0]]
+    unknown = 'no saga type is called "dmo"; the nearest known one is "demo"'
+    canned = CannedHttp(
+        {"GET /experimental/saga-types": (200, SAGA_TYPES), "POST /experimental/sagas": (200, {"saga_ids": ids})}
+    )
+    with canned.serve() as url:
+        environ = {"OMDB_NEXUS_URL": url}
+        commands = [
+            "nexus sagas types",
+            "nexus sagas create demo",
+            "-w nexus sagas create demo --count 2",
+            """-w nexus sagas create diamond --params '{"size_gib": 3}'""",
+            "-w nexus sagas create diamond --params nonsense",
+            "-w nexus sagas create diamond --count 0",
+            "-w nexus sagas create",
+        ]
+        text = transcript(commands, environ=environ)
+        assert [body for request, _, body in canned.requests if request.startswith("POST")] == [
+            b'{"name":"demo","count":2}',
+            b'{"name":"diamond","count":1,"params":{"size_gib": 3}}',
+        ]
+        refusal = {"request_id": REQUEST_ID, "error_code": "InvalidRequest", "message": unknown}
+        canned.answers["POST /experimental/sagas"] = (400, refusal)
+        text += "\n" + transcript(["-w nexus sagas create dmo"], environ=environ)
+    check_golden("omdb/saga_types.txt", Redactor().redact_ports(text))
 
 
 def test_no_sagas() -> None:

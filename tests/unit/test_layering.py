@@ -113,10 +113,15 @@ LAYERS: Mapping[str, Layer] = {
     "xtask.__main__": layer("xtask xtask.bootstrap"),
 }
 
-SAME_LAYER = {"nexus.db.pool": "nexus.db.connection", "nexus.db.errors": "nexus.db.connection"}
+SAME_LAYER = {
+    "nexus.api.experimental_types": "nexus.api.types",
+    "nexus.db.pool": "nexus.db.connection",
+    "nexus.db.errors": "nexus.db.connection",
+}
 """Modules that share the row of another."""
 
 PURE = (
+    "nexus.api.experimental_types",
     "nexus.api.types",
     "nexus.dns_types",
     "nexus.nexus_records",

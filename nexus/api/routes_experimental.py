@@ -1,0 +1,31 @@
+"""What upstream's internal API does not have, under `/experimental`: making sagas by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dropshot.app import read_json, reply
+from nexus.api.experimental_types import CreatedSagas, CreateSagas
+from nexus.api.saga_views import saga_type_view
+from nexus.sagas.bulk import create_sagas
+
+if TYPE_CHECKING:
+    from quart_trio.wrappers import TrioResponse
+
+    from dropshot.app import App
+    from nexus.startup import Startup
+
+
+def add_experimental_routes(app: App, startup: Startup) -> None:
+    @app.get("/experimental/saga-types")
+    async def saga_type_list() -> TrioResponse:
+        types = startup.services.catalog.types
+        return reply([saga_type_view(each, types.sample(each.name)) for each in types])
+
+    @app.post("/experimental/sagas")
+    async def saga_create() -> TrioResponse:
+        services = startup.services
+        wanted = await read_json(CreateSagas)
+        params = bytes(wanted.params) or None
+        dags = services.catalog.types.dags(wanted.name, params, count=wanted.count)
+        return reply(CreatedSagas([*await create_sagas(services.sec, dags)]))
