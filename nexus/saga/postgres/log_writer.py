@@ -1,51 +1,88 @@
-"""Writes saga logs to Postgres: one task, first in, first out.
+"""Writes new sagas and saga logs to Postgres: one task, first in, first out, everything that waits at once.
 
     executor -- enqueue() --> PostgresSagaLog (one a saga) --> LogWriter.run -- one transaction --> database
-             <- durable() --                               <--
+             <- durable() --         create() --------------->
 
-All that a saga has enqueued when its turn comes goes out in one transaction, so what is durable is always a prefix of
-what was enqueued. A transaction first locks the saga's row and compares the claim (`fence.py`): a conditional INSERT
-alone would let a stale event pass at READ COMMITTED. A batch whose outcome is unknown is written again as it was, which
-does no harm: an event that is there already must be the same one, and nobody but the holder of this very claim can
-have made the saga `done`.
+Group commit without a timer: whatever was enqueued while the last transaction was under way goes out together in the
+next one, so a lone saga never waits for company and many share a commit. Order is kept within a saga, so what is
+durable of it is always a prefix of what was enqueued. Waiters are released after the commit only.
 
-Waiters are released after the commit only. While the database is away the writer tries for ever, with a pause that
-grows, and says so in the log; nothing is dropped. A batch that the database refuses as such (WriteRefused), and one
-whose claim is not in force any more (SagaLost), end that saga's log and no other's.
+A transaction first locks the rows of its sagas and compares their claims (`fence.py`): a conditional INSERT alone would
+let a stale event pass at READ COMMITTED. A saga whose claim is not in force any more is lost, and nothing of it is
+written. One whose row is locked by somebody else is put back; the others do not wait for it.
 
-Group commit, when it comes, is `LogWriter.run` taking several logs at a time.
+A batch whose outcome is unknown is written again as it was, which does no harm: an event that is there already must be
+the same one, and nobody but the holder of this very claim can have made the saga `done`. While the database is away the
+writer tries for ever, with a pause that grows, and says so in the log; no event is dropped. Creations do not wait that
+long, see `create`.
+
+A row that the database refuses is found by halving the batch: it and all later rows of its saga are refused
+(WriteRefused), the rows of the others go through.
+
+What is queued is bounded: a saga that runs waits for its rows before it calls anything, so it never has more of them
+than its DAG has nodes, and new sagas wait while the queue is long.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import psycopg
 import trio
 
 from nexus.db.errors import DatabaseUnavailable
-from nexus.saga.errors import SagaLost, SagaNotFound, WriteRefused
+from nexus.saga.errors import OutcomeUnknown, SagaExists, SagaLost, SagaNotFound, StoreUnavailable, WriteRefused
 from nexus.saga.log import NodeEvent
-from nexus.saga.postgres.fence import lock_saga
-from nexus.saga.store import NodeAttempt, StateUpdate, StoredState
+from nexus.saga.postgres.fence import lock_free_sagas
+from nexus.saga.store import Claim, NodeAttempt, StateUpdate, StoredState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.saga.errors import SagaError
+    from nexus.saga.ids import SagaId
     from nexus.saga.logger import Logger
-    from nexus.saga.store import Claim, LogWrite
+    from nexus.saga.store import LogWrite, NewSaga
+
+MAX_ROWS = 2_000
+"""In one transaction. Its commit is then a small part of the time that it takes, and it stays under a second."""
+
+MAX_QUEUED_CREATIONS = 2 * MAX_ROWS
+"""Enough to fill the next transactions; more would only use memory and be answered later."""
 
 FIRST_PAUSE_S = 0.01
 
+LOCKED_PAUSE_S = 0.05
+"""Between two looks at sagas that are locked, when there is nothing else to write."""
+
 LONGEST_PAUSE_S = 2.0
 """A database that is back is noticed about this much later, and the log says about this often that it is away."""
+
+FIRST_CLAIM = 1
+
+INSERT_SAGA = """
+INSERT INTO saga (id, creator, time_created, name, saga_dag, saga_state, current_sec, adopt_time, claim)
+VALUES (%(id)s, %(sec_id)s, %(time)s, %(name)s, %(dag)s::jsonb, 'running', %(sec_id)s, %(time)s, %(claim)s)
+ON CONFLICT (id) DO NOTHING
+"""
+
+FIND_SAME_SAGA = """
+SELECT 1 FROM saga
+WHERE id = %(id)s AND creator = %(sec_id)s AND time_created = %(time)s AND name = %(name)s
+  AND saga_dag = %(dag)s::jsonb
+"""
+
+INSERT_FIRST_CLAIM = """
+INSERT INTO saga_claim (saga_id, claim, sec_id, adopt_generation, time, reason)
+VALUES (%(id)s, %(claim)s, %(sec_id)s, 1, %(time)s, 'created')
+ON CONFLICT DO NOTHING
+"""
 
 # The first try of a batch may have committed before its connection fell.
 INSERT_EVENT = """
@@ -70,42 +107,69 @@ ON CONFLICT DO NOTHING
 UPDATE_STATE = "UPDATE saga SET saga_state = %s WHERE id = %s"
 
 
+class Creation:
+    """A new saga that somebody waits for."""
+
+    __slots__ = ("answered", "error", "saga")
+
+    def __init__(self, saga: NewSaga) -> None:
+        self.saga = saga
+        self.answered = trio.Event()
+        self.error: SagaError | None = None
+
+    def answer(self, error: SagaError | None = None) -> None:
+        self.error = error
+        self.answered.set()
+
+
 @dataclass(frozen=True, slots=True)
-class StampedWrite:
+class LogRow:
     """`log_index` counts the events of a saga from 0. `time` is for people, never for an order."""
 
+    log: PostgresSagaLog
     write: LogWrite
     time: datetime
     log_index: int
+
+
+Row: TypeAlias = Creation | LogRow
 
 
 class PostgresSagaLog:
     """The `SagaLogWriter` of one saga."""
 
     __slots__ = (
-        "_batch",
         "_callback",
         "_enqueued",
         "_lot",
         "_next_index",
         "_pending",
+        "_queued",
         "_refusal",
         "_writer",
         "_written",
         "claim",
+        "ending",
     )
 
     def __init__(self, writer: LogWriter, claim: Claim, *, next_index: int) -> None:
         self.claim = claim
+        self.ending = False
+        """The last that was enqueued is the saga's end."""
+
         self._writer = writer
         self._next_index = next_index
-        self._batch: list[StampedWrite] = []  # taken by the writer, and not known to be written
-        self._pending: list[StampedWrite] = []  # enqueued since
+        self._pending: list[LogRow] = []
+        self._queued = False  # with the writer, which comes back to it until nothing is pending
         self._enqueued = 0
         self._written = 0
         self._lot = trio.lowlevel.ParkingLot()
         self._refusal: SagaError | None = None
         self._callback: Callable[[SagaError], None] | None = None
+
+    @property
+    def refused(self) -> bool:
+        return self._refusal is not None
 
     def on_refused(self, callback: Callable[[SagaError], None], /) -> None:
         self._callback = callback
@@ -113,117 +177,284 @@ class PostgresSagaLog:
     def enqueue(self, write: LogWrite, /) -> None:
         if self._refusal is not None:
             raise self._refusal
-        if not self._pending and not self._batch:
-            self._writer.add(self)
-        self._pending.append(StampedWrite(write, datetime.now(UTC), self._next_index))
+        self._pending.append(LogRow(self, write, datetime.now(UTC), self._next_index))
         self._next_index += isinstance(write, NodeEvent)
         self._enqueued += 1
+        self.ending = write == StateUpdate(StoredState.DONE)
+        if not self._queued:
+            self._queued = True
+            self._writer.add(self)
 
     async def durable(self) -> None:
-        await trio.lowlevel.checkpoint()
         awaited = self._enqueued
+        if self._refusal is None and self._written >= awaited:
+            await trio.lowlevel.checkpoint()
         while self._refusal is None and self._written < awaited:
             await self._lot.park()
         if self._refusal is not None:
             raise self._refusal
 
-    def batch(self) -> Sequence[StampedWrite]:
-        """What to write next; the same until it is reported as `written`."""
-        if not self._batch:
-            self._batch, self._pending = self._pending, []
-        return self._batch
+    def take(self, limit: int) -> list[LogRow]:
+        """The next rows to write. Ends in `written`, `put_back` or `refuse`."""
+        taken, self._pending = self._pending[:limit], self._pending[limit:]
+        return taken
 
-    def written(self) -> bool:
-        """The batch is durable. Whether there is more."""
-        self._written += len(self._batch)
-        self._batch = []
+    def written(self, count: int) -> None:
+        """So many of the rows that were taken are durable."""
+        self._written += count
         self._lot.unpark_all()
-        return bool(self._pending)
+
+    def put_back(self, rows: Sequence[LogRow]) -> None:
+        self._pending[:0] = rows
+
+    def release(self) -> bool:
+        """The writer has done with what it took. Whether it must come back."""
+        self._queued = bool(self._pending)
+        return self._queued
 
     def refuse(self, error: SagaError) -> None:
         self._refusal = error
-        self._batch, self._pending = [], []
+        self._pending = []
         self._lot.unpark_all()
         if self._callback is not None:
             self._callback(error)
 
 
+@dataclass(slots=True)
+class Outcome:
+    """What a transaction has done, if it commits. What is in none of these was written."""
+
+    existing: set[Creation] = field(default_factory=set)
+    """Another creation took the id."""
+
+    lost: dict[PostgresSagaLog, SagaError] = field(default_factory=dict)
+    locked: set[PostgresSagaLog] = field(default_factory=set)
+
+
 class LogWriter:
-    """The task that writes all sagas' logs. A log is in its queue once, while it has anything to write."""
+    """The task that writes all new sagas and all sagas' logs."""
 
     def __init__(self, pool: Pool, *, log: Logger) -> None:
         self._pool = pool
         self._log = log
-        self._queue: deque[PostgresSagaLog] = deque()
+        self._queue: deque[Creation | PostgresSagaLog] = deque()  # a log once, while it has anything to write
         self._queued = trio.Event()
+        self._places = trio.Semaphore(MAX_QUEUED_CREATIONS)
+        self._pause_s = FIRST_PAUSE_S
+        self._locked: dict[PostgresSagaLog, list[LogRow]] = {}  # in the batch under way: what to put back
 
-    def add(self, saga_log: PostgresSagaLog) -> None:
-        self._queue.append(saga_log)
+    async def create(self, saga: NewSaga) -> PostgresSagaLog:
+        """Write a new saga under its first claim.
+
+        Raises SagaExists, WriteRefused, StoreUnavailable as soon as the database is known to be away, or OutcomeUnknown
+        if that became known during the commit. Cancelled, it leaves nothing or the saga.
+        """
+        async with self._places:
+            creation = Creation(saga)
+            self.add(creation)
+            await creation.answered.wait()
+        if creation.error is not None:
+            raise creation.error
+        return PostgresSagaLog(self, Claim(saga.saga_id, saga.sec_id, 1, FIRST_CLAIM), next_index=0)
+
+    def add(self, item: Creation | PostgresSagaLog) -> None:
+        self._queue.append(item)
         self._queued.set()
 
     async def run(self) -> None:
         """Write until cancelled. What is not written then is lost, as in a crash."""
-        pause_s = FIRST_PAUSE_S
         while True:
             if not self._queue:
                 self._queued = trio.Event()
                 await self._queued.wait()
-            saga_log = self._queue.popleft()
+            rows = self._take()
+            await self._write(rows)
+            all_locked = sum(map(len, self._locked.values())) == len(rows)
+            for saga_log, locked in self._locked.items():
+                saga_log.put_back(locked)
+            self._locked.clear()
+            for saga_log in {row.log: None for row in rows if isinstance(row, LogRow)}:
+                if saga_log.release():
+                    self.add(saga_log)
+            if all_locked:
+                await trio.sleep(LOCKED_PAUSE_S)
+
+    def _take(self) -> list[Row]:
+        rows: list[Row] = []
+        while self._queue and len(rows) < MAX_ROWS:
+            match self._queue.popleft():
+                case Creation() as creation:
+                    rows.append(creation)
+                case PostgresSagaLog() as saga_log:
+                    rows += saga_log.take(MAX_ROWS - len(rows))
+        return rows
+
+    async def _write(self, rows: Sequence[Row]) -> None:
+        """Until each row is written, refused, or to be put back because its saga is locked."""
+        while rows:
+            may_have_committed = False
+
+            async def write(connection: Connection, *, rows: Sequence[Row]) -> Outcome:
+                nonlocal may_have_committed
+                outcome = await write_rows(connection, rows)
+                may_have_committed = True
+                return outcome
+
             try:
-                await self._write(saga_log)
+                outcome = await self._pool.transaction(partial(write, rows=rows))
+            except (psycopg.DataError, psycopg.IntegrityError, WriteRefused) as error:
+                await self._write_halves(rows, error)
+                return
             except (DatabaseUnavailable, psycopg.Error) as error:
+                rows = self._refuse_creations(rows, str(error), may_have_committed=may_have_committed)
                 self._log.warning(
-                    "saga log cannot be written for now; trying again",
-                    saga_id=str(saga_log.claim.saga_id),
+                    "saga logs cannot be written for now; trying again",
                     error=str(error),
-                    logs_waiting=len(self._queue) + 1,
+                    rows=len(rows),
+                    logs_waiting=len(self._queue),
                 )
-                self._queue.append(saga_log)  # it may be this one saga's row that is locked: let the others pass
-                await trio.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                await trio.sleep(self._pause_s)
+                self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
             else:
-                pause_s = FIRST_PAUSE_S
+                self._pause_s = FIRST_PAUSE_S
+                self._settle(rows, outcome)
+                return
 
-    async def _write(self, saga_log: PostgresSagaLog) -> None:
-        batch = saga_log.batch()
-        try:
-            await self._pool.transaction(partial(write_batch, claim=saga_log.claim, batch=batch))
-        except (SagaLost, SagaNotFound, WriteRefused) as error:
+    async def _write_halves(self, rows: Sequence[Row], error: Exception) -> None:
+        """After a transaction that was refused for the sake of a row. First half first, and after a row that was
+        refused, or is to be put back, nothing of its saga."""
+        if len(rows) == 1:
+            match rows[0]:
+                case Creation(saga=saga) as creation:
+                    creation.answer(_refusal(saga.saga_id, error))
+                case LogRow(log=saga_log):
+                    saga_log.refuse(_refusal(saga_log.claim.saga_id, error))
+            return
+        middle = len(rows) // 2
+        await self._write(rows[:middle])
+        rest: list[Row] = []
+        for row in rows[middle:]:
+            if isinstance(row, LogRow) and row.log in self._locked:
+                self._locked[row.log].append(row)
+            elif isinstance(row, Creation) or not row.log.refused:
+                rest.append(row)
+        await self._write(rest)
+
+    def _settle(self, rows: Sequence[Row], outcome: Outcome) -> None:
+        """The transaction is committed."""
+        written: Counter[PostgresSagaLog] = Counter()
+        for row in rows:
+            match row:
+                case Creation(saga=saga) as creation:
+                    taken = creation in outcome.existing
+                    creation.answer(SagaExists(saga.saga_id, "in the database") if taken else None)
+                case LogRow(log=saga_log):
+                    if saga_log in outcome.locked:
+                        self._locked.setdefault(saga_log, []).append(row)
+                    elif saga_log not in outcome.lost:
+                        written[saga_log] += 1
+        for saga_log, error in outcome.lost.items():
             saga_log.refuse(error)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            saga_log.refuse(WriteRefused(f"saga {saga_log.claim.saga_id}: the database refused a write: {error}"))
-        else:
-            if saga_log.written():
-                self._queue.append(saga_log)
+        for saga_log, count in written.items():
+            saga_log.written(count)
+
+    def _refuse_creations(self, rows: Sequence[Row], reason: str, *, may_have_committed: bool) -> list[Row]:
+        """Creations do not wait for a database that is away. Those still queued were surely not written."""
+        left: list[Row] = []
+        for row in rows:
+            match row:
+                case Creation() as creation:
+                    creation.answer(OutcomeUnknown(reason) if may_have_committed else StoreUnavailable(reason))
+                case LogRow():
+                    left.append(row)
+        queued, self._queue = self._queue, deque()
+        for item in queued:
+            match item:
+                case Creation() as creation:
+                    creation.answer(StoreUnavailable(reason))
+                case PostgresSagaLog():
+                    self._queue.append(item)
+        return left
 
 
-async def write_batch(connection: Connection, *, claim: Claim, batch: Sequence[StampedWrite]) -> None:
-    """In a transaction, which may have been committed before. Raises SagaLost, or WriteRefused."""
-    holding = await lock_saga(connection, claim.saga_id)
-    ends = isinstance(batch[-1].write, StateUpdate) and batch[-1].write.state is StoredState.DONE
-    if ends and holding.state is StoredState.DONE and holding.claim == claim.number:
-        return  # by this batch, in a try that was thought to have failed
-    holding.check_claim(claim)
+def _refusal(saga_id: SagaId, error: Exception) -> WriteRefused:
+    if isinstance(error, WriteRefused):
+        return error
+    return WriteRefused(f"saga {saga_id}: the database refused a write: {error}")
+
+
+async def write_rows(connection: Connection, rows: Sequence[Row]) -> Outcome:
+    """In a transaction; the same rows may have been written before. Raises WriteRefused if an event differs."""
+    outcome = Outcome()
+    creations: list[Creation] = []
+    by_log: dict[PostgresSagaLog, list[LogRow]] = {}
+    for row in rows:
+        match row:
+            case Creation():
+                creations.append(row)
+            case LogRow():
+                by_log.setdefault(row.log, []).append(row)
+    if creations:
+        outcome.existing.update(await _insert_sagas(connection, creations))
+    if by_log:
+        await _write_logs(connection, by_log, outcome)
+    return outcome
+
+
+async def _insert_sagas(connection: Connection, creations: Sequence[Creation]) -> list[Creation]:
+    """Returns those whose id another creation took."""
+    rows = [_saga_row(creation.saga) for creation in creations]
+    cursor = connection.cursor()
+    await cursor.executemany(INSERT_SAGA, rows)
+    existing: list[Creation] = []
+    if cursor.rowcount != len(rows):
+        for creation, row in zip(creations, rows, strict=True):
+            if await (await cursor.execute(FIND_SAME_SAGA, row)).fetchone() is None:
+                existing.append(creation)
+    await cursor.executemany(INSERT_FIRST_CLAIM, rows)
+    return existing
+
+
+async def _write_logs(
+    connection: Connection, by_log: Mapping[PostgresSagaLog, Sequence[LogRow]], outcome: Outcome
+) -> None:
+    free, locked = await lock_free_sagas(connection, [saga_log.claim.saga_id for saga_log in by_log])
     events: list[dict[str, object]] = []
     attempts: list[dict[str, object]] = []
-    state: StoredState | None = None
-    for stamped in batch:
-        match stamped.write:
-            case NodeEvent() as event:
-                events.append(_event_row(claim, stamped, event))
-            case NodeAttempt() as attempt:
-                attempts.append(_attempt_row(claim, stamped, attempt))
-            case StateUpdate(state):
-                pass
+    states: dict[SagaId, StoredState] = {}
+    for saga_log, rows in by_log.items():
+        claim = saga_log.claim
+        if claim.saga_id in locked:
+            outcome.locked.add(saga_log)
+            continue
+        holding = free.get(claim.saga_id)
+        if holding is None:
+            outcome.lost[saga_log] = SagaNotFound(claim.saga_id)
+            continue
+        if saga_log.ending and holding.state is StoredState.DONE and holding.claim == claim.number:
+            continue  # written already, in a try that was thought to have failed
+        try:
+            holding.check_claim(claim)
+        except SagaLost as lost:
+            outcome.lost[saga_log] = lost
+            continue
+        for row in rows:
+            match row.write:
+                case NodeEvent() as event:
+                    events.append(_event_row(claim, row, event))
+                case NodeAttempt() as attempt:
+                    attempts.append(_attempt_row(claim, row, attempt))
+                case StateUpdate(state):
+                    states[claim.saga_id] = state
     if events:
-        await _insert_events(connection, claim, events)
+        await _insert_events(connection, events)
     if attempts:
         await connection.cursor().executemany(INSERT_ATTEMPT, attempts)
-    if state is not None:
-        await connection.execute(UPDATE_STATE, (state, claim.saga_id))
+    if states:
+        await connection.cursor().executemany(UPDATE_STATE, [(state, saga_id) for saga_id, state in states.items()])
 
 
-async def _insert_events(connection: Connection, claim: Claim, rows: list[dict[str, object]]) -> None:
+async def _insert_events(connection: Connection, rows: list[dict[str, object]]) -> None:
     cursor = connection.cursor()
     await cursor.executemany(INSERT_EVENT, rows)
     if cursor.rowcount == len(rows):
@@ -232,31 +463,42 @@ async def _insert_events(connection: Connection, claim: Claim, rows: list[dict[s
         await cursor.execute(FIND_SAME_EVENT, row)
         if await cursor.fetchone() is None:
             raise WriteRefused(
-                f"saga {claim.saga_id}: another event {row['kind']} of node {row['node_id']} is in the log already"
+                f"saga {row['saga_id']}: another event {row['kind']} of node {row['node_id']} is in the log already"
             )
 
 
-def _event_row(claim: Claim, stamped: StampedWrite, event: NodeEvent) -> dict[str, object]:
+def _saga_row(saga: NewSaga) -> dict[str, object]:
+    return {
+        "id": saga.saga_id,
+        "sec_id": saga.sec_id,
+        "time": saga.time_created,
+        "name": saga.name,
+        "dag": saga.dag.decode(),
+        "claim": FIRST_CLAIM,
+    }
+
+
+def _event_row(claim: Claim, row: LogRow, event: NodeEvent) -> dict[str, object]:
     data = event.data_to_json()
     return {
         "saga_id": claim.saga_id,
         "node_id": event.node_id,
         "kind": event.kind,
         "data": None if data is None else data.decode(),
-        "time": stamped.time,
+        "time": row.time,
         "sec_id": claim.sec_id,
         "claim": claim.number,
-        "log_index": stamped.log_index,
+        "log_index": row.log_index,
     }
 
 
-def _attempt_row(claim: Claim, stamped: StampedWrite, attempt: NodeAttempt) -> dict[str, object]:
+def _attempt_row(claim: Claim, row: LogRow, attempt: NodeAttempt) -> dict[str, object]:
     return {
         "saga_id": claim.saga_id,
         "node_id": attempt.node_id,
         "kind": attempt.kind,
         "attempt": attempt.attempt,
         "claim": claim.number,
-        "time": stamped.time,
+        "time": row.time,
         "error": None if attempt.error is None else attempt.error.decode(),
     }

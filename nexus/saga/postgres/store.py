@@ -16,7 +16,6 @@ import trio
 from nexus.db.errors import DatabaseUnavailable
 from nexus.saga.errors import (
     OutcomeUnknown,
-    SagaExists,
     SagaNotFound,
     StoreUnavailable,
     WriteRefused,
@@ -37,20 +36,6 @@ if TYPE_CHECKING:
     from nexus.saga.store import AbandonReason, NewSaga, SagaLogWriter
 
 T = TypeVar("T")
-
-FIRST_CLAIM = 1
-
-INSERT_SAGA = """
-INSERT INTO saga (id, creator, time_created, name, saga_dag, saga_state, current_sec, adopt_time, claim)
-VALUES (%(id)s, %(sec_id)s, %(time)s, %(name)s, %(dag)s::jsonb, 'running', %(sec_id)s, %(time)s, %(claim)s)
-ON CONFLICT (id) DO NOTHING
-"""
-
-FIND_SAME_SAGA = """
-SELECT 1 FROM saga
-WHERE id = %(id)s AND creator = %(sec_id)s AND time_created = %(time)s AND name = %(name)s
-  AND saga_dag = %(dag)s::jsonb
-"""
 
 INSERT_CLAIM = """
 INSERT INTO saga_claim (saga_id, claim, sec_id, adopt_generation, time, reason) VALUES (%s, %s, %s, %s, %s, %s)
@@ -102,24 +87,7 @@ class PostgresSecStore:
         await self._writer.run()
 
     async def create(self, saga: NewSaga) -> SagaLogWriter:
-        claim = Claim(saga.saga_id, saga.sec_id, 1, FIRST_CLAIM)
-        row = {
-            "id": saga.saga_id,
-            "sec_id": saga.sec_id,
-            "time": saga.time_created,
-            "name": saga.name,
-            "dag": saga.dag.decode(),
-            "claim": FIRST_CLAIM,
-        }
-
-        async def insert(connection: Connection) -> None:
-            if (await connection.execute(INSERT_SAGA, row)).rowcount:
-                await _insert_claim(connection, claim, reason="created")
-            elif await (await connection.execute(FIND_SAME_SAGA, row)).fetchone() is None:
-                raise SagaExists(saga.saga_id, "in the database")
-
-        await self._transact(insert)
-        return PostgresSagaLog(self._writer, claim, next_index=0)
+        return await self._writer.create(saga)
 
     async def claim(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:
         async def raise_claim(connection: Connection) -> Claim:

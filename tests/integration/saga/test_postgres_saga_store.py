@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
 import pytest
 import trio
+import trio.testing
 from saga_lab import OTHER_SEC_ID, SAGA_ID, SEC_ID, KeptLog, KillAt, LogOracle, Part, Shape
 
+from nexus.db.connection import Connection
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.pool import Pool, Timeouts, open_pool
 from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry
 from nexus.saga.dag import ActionNode, DagBuilder
 from nexus.saga.errors import (
     OutcomeUnknown,
+    SagaError,
     SagaLost,
     SagaNotFound,
     SecNotRunning,
@@ -29,16 +33,16 @@ from nexus.saga.errors import (
 from nexus.saga.execution import SagaFailed, SagaSucceeded
 from nexus.saga.ids import NodeId, SagaId
 from nexus.saga.log import NodeEvent
-from nexus.saga.payload import encode
-from nexus.saga.postgres import PostgresSecStore
+from nexus.saga.payload import Payload, encode
+from nexus.saga.postgres import PostgresSecStore, fence, log_writer
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
 from nexus.saga.store import NewSaga, StateUpdate, StoredState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from nexus.db.connection import Connection
+    from nexus.saga.store import SagaLogWriter
 
 T = TypeVar("T")
 
@@ -51,6 +55,8 @@ SHAPE = Shape(((A,), (A, A), (A,)))
 NODE = NodeId(0)
 STARTED = NodeEvent.started(SAGA_ID, NODE)
 SUCCEEDED = NodeEvent.succeeded(SAGA_ID, NODE, encode("made"))
+UNSTORABLE = Payload(b'"\\u0000"')
+"""Such as `encode` refuses, before it comes so far."""
 
 
 def number(value: int) -> SagaId:
@@ -241,7 +247,8 @@ async def test_no_event_is_lost_or_doubled_when_commits_are_in_doubt(conninfo: s
     random, log = Random(seed), KeptLog()
     saga_ids = [number(value) for value in range(10)]
     async with open_pool(conninfo, log=KeptLog()) as pool:
-        flaky = FlakyPool(pool, random=random, rate=0.2)
+        flaky = FlakyPool(pool, random=random, rate=0.4)
+        flaky.lose_before = flaky.lose_after = 1
         async with serving(flaky, log=log) as store, running(store, sometimes_failing(random, rate=0.1)) as sec:
             async with trio.open_nursery() as nursery:
                 for saga_id in saga_ids:
@@ -250,7 +257,7 @@ async def test_no_event_is_lost_or_doubled_when_commits_are_in_doubt(conninfo: s
                 await check_ended(pool, sec, saga_id)
         assert flaky.lost == {"before", "after"}
         assert await rows(pool, "SELECT count(*) FROM saga_claim") == [(len(saga_ids),)]
-    assert "saga log cannot be written for now; trying again" in [line[1] for line in log.lines]
+    assert "saga logs cannot be written for now; trying again" in [line[1] for line in log.lines]
 
 
 async def test_creation_tells_whether_it_can_have_happened(database_url: str) -> None:
@@ -376,25 +383,41 @@ async def recover_all(sec: Sec) -> None:
 
 
 async def test_g4_a_claim_being_taken_is_waited_for_and_then_obeyed(conninfo: str) -> None:
-    """The stale event arrives while the new claim is not committed yet: a conditional INSERT would let it pass."""
+    """The stale event arrives while the new claim is not committed yet: a conditional INSERT would let it pass.
+
+    No other saga waits for the one whose row is locked.
+    """
     async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
         log = await store.create(NEW)
         log.enqueue(STARTED)
         await log.durable()
+        other = await store.create(replace(NEW, saga_id=number(1)))
         async with pool.connection() as connection, connection.transaction():
             await connection.execute("UPDATE saga SET claim = claim + 1 WHERE id = %s", (SAGA_ID,))
             log.enqueue(SUCCEEDED)
-            await until_somebody_waits_for_a_lock(pool)
+            for write in (NodeEvent.started(number(1), NODE), NodeEvent.succeeded(number(1), NODE, encode("made"))):
+                other.enqueue(write)
+                await other.durable()
         with pytest.raises(SagaLost, match="its claim is 2, not 1"):
             await log.durable()
         assert await events_of(pool, SAGA_ID) == [(0, "started")]
 
 
-async def until_somebody_waits_for_a_lock(pool: Pool) -> None:
-    while not await rows(
-        pool, "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    ):
-        await trio.lowlevel.checkpoint()
+async def test_rows_of_a_saga_that_was_locked_go_through_in_their_order(conninfo: str) -> None:
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        log = await store.create(NEW)
+        other = await store.create(replace(NEW, saga_id=number(1)))
+        async with pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT 1 FROM saga WHERE id = %s FOR UPDATE", (SAGA_ID,))
+            log.enqueue(STARTED)
+            other.enqueue(NodeEvent.started(number(1), NODE))
+            await other.durable()
+            log.enqueue(SUCCEEDED)
+            other.enqueue(NodeEvent.succeeded(number(1), NODE, encode("made")))
+            await other.durable()
+            log.enqueue(NodeEvent.started(SAGA_ID, NodeId(1)))
+        await log.durable()
+        assert await events_of(pool, SAGA_ID) == [(0, "started"), (0, "succeeded"), (1, "started")]
 
 
 async def test_g4_two_secs_race_for_the_same_sagas(conninfo: str) -> None:
@@ -428,6 +451,174 @@ async def run_unless_lost(sec: Sec, saga_id: SagaId, ended: list[SagaId]) -> Non
     except (SagaLost, SagaNotFound):
         return
     ended.append(saga_id)
+
+
+# --- many at once ----------------------------------------------------------------------------------------------------
+
+
+class CountingPool(FlakyPool):
+    """Counts transactions, and holds them up at the gate."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+        self.transactions = 0
+        self.gate = trio.Event()
+
+    async def transaction(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
+        await self.gate.wait()
+        self.transactions += 1
+        return await super().transaction(fn)
+
+
+async def created(store: PostgresSecStore, saga_ids: Sequence[SagaId]) -> list[SagaLogWriter]:
+    return [await store.create(replace(NEW, saga_id=saga_id)) for saga_id in saga_ids]
+
+
+async def test_whatever_is_queued_shares_a_transaction(conninfo: str) -> None:
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        counting = CountingPool(pool)
+        async with serving(counting) as store:
+            async with trio.open_nursery() as nursery:
+                for value in range(50):
+                    nursery.start_soon(store.create, replace(NEW, saga_id=number(value)))
+                await trio.testing.wait_all_tasks_blocked()
+                counting.gate.set()
+            assert counting.transactions <= 2  # what had come when the writer woke up, and the rest
+            assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'created'") == [(50,)]
+
+
+async def test_more_rows_than_go_into_one_transaction(conninfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "MAX_ROWS", 7)
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        logs = await created(store, [number(value) for value in range(5)])
+        for index in range(10):
+            for log in logs:
+                log.enqueue(NodeEvent.started(log.claim.saga_id, NodeId(index)))
+        for log in logs:
+            await log.durable()
+            assert await events_of(pool, log.claim.saga_id) == [(index, "started") for index in range(10)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_row_that_is_refused_takes_along_only_what_follows_in_its_saga(conninfo: str, seed: int) -> None:
+    """Poison in some sagas, at a random place, among many that share a transaction, while commits are in doubt."""
+    random = Random(seed)
+    saga_ids = [number(value) for value in range(12)]
+    poisoned = {saga_id: random.randrange(6) for saga_id in random.sample(saga_ids, 3)}
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        flaky = FlakyPool(pool, random=random)
+        async with serving(flaky) as store:
+            logs = await created(store, saga_ids)
+            flaky._rate = 0.3
+            refused: dict[SagaId, SagaError] = {}
+            for log in logs:
+                log.on_refused(partial(refused.__setitem__, log.claim.saga_id))
+            for index in range(6):
+                for log in random.sample(logs, len(logs)):
+                    saga_id = log.claim.saga_id
+                    poison = poisoned.get(saga_id) == index
+                    output = UNSTORABLE if poison else encode(index)
+                    log.enqueue(NodeEvent.succeeded(saga_id, NodeId(index), output))
+            for log in logs:
+                with pytest.raises(WriteRefused) if log.claim.saga_id in poisoned else nullcontext():
+                    await log.durable()
+        assert refused.keys() == poisoned.keys()
+        for saga_id in saga_ids:
+            expected = poisoned.get(saga_id, 6)
+            assert await events_of(pool, saga_id) == [(index, "succeeded") for index in range(expected)]
+
+
+async def test_a_claim_that_is_lost_in_a_batch_loses_no_other(conninfo: str) -> None:
+    saga_ids = [number(value) for value in range(10)]
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        logs = await created(store, saga_ids)
+        for saga_id in saga_ids[::2]:
+            await store.claim(saga_id, sec_id=SEC_ID)
+        for log in logs:
+            log.enqueue(NodeEvent.started(log.claim.saga_id, NODE))
+        for value, log in enumerate(logs):
+            with nullcontext() if value % 2 else pytest.raises(SagaLost):
+                await log.durable()
+            assert await events_of(pool, log.claim.saga_id) == ([(0, "started")] if value % 2 else [])
+
+
+async def test_one_creation_that_is_refused_refuses_no_other(conninfo: str) -> None:
+    """Two of them: one with a name too long, one whose id another saga has."""
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        counting = CountingPool(pool)
+        counting.gate.set()
+        async with serving(counting) as store:
+            await store.create(NEW)
+            counting.gate = trio.Event()
+            answers: dict[SagaId, str] = {}
+
+            async def create(saga: NewSaga) -> None:
+                try:
+                    await store.create(saga)
+                    answers[saga.saga_id] = "created"
+                except SagaError as error:
+                    answers[saga.saga_id] = type(error).__name__
+
+            async with trio.open_nursery() as nursery:
+                for value in range(9):
+                    nursery.start_soon(create, replace(NEW, saga_id=number(value), name="x" * (200 * (value == 4))))
+                nursery.start_soon(create, replace(NEW, name="another"))
+                await trio.testing.wait_all_tasks_blocked()
+                counting.gate.set()
+        refused = {number(4): "WriteRefused", SAGA_ID: "SagaExists"}
+        assert answers == {number(value): "created" for value in range(9)} | refused
+        assert await rows(pool, "SELECT count(*) FROM saga_claim") == [(9,)]
+
+
+async def test_new_sagas_wait_while_the_queue_is_full(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "MAX_QUEUED_CREATIONS", 3)
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        counting = CountingPool(pool)
+        async with serving(counting) as store:
+            async with trio.open_nursery() as nursery:
+                for value in range(10):
+                    nursery.start_soon(store.create, replace(NEW, saga_id=number(value)))
+                await trio.testing.wait_all_tasks_blocked()
+                assert len(store._writer._queue) < 3
+                counting.gate.set()
+            assert await rows(pool, "SELECT count(*) FROM saga") == [(10,)]
+
+
+async def test_a_database_that_is_away_is_told_to_all_who_create(database_url: str) -> None:
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        counting = CountingPool(pool)
+        counting.lose_before = 1
+        async with serving(counting) as store:
+
+            async def create(saga_id: SagaId) -> None:
+                with pytest.raises(StoreUnavailable) as caught:
+                    await store.create(replace(NEW, saga_id=saga_id))
+                assert not isinstance(caught.value, OutcomeUnknown)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(create, number(1))
+                await trio.testing.wait_all_tasks_blocked()
+                for value in range(2, 5):
+                    nursery.start_soon(create, number(value))
+                await trio.testing.wait_all_tasks_blocked()
+                counting.gate.set()
+            assert await rows(pool, "SELECT count(*) FROM saga") == [(0,)]
+
+
+async def test_a_process_that_is_stopped_keeps_no_lock_for_long(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has locked its sagas and is not heard of any more: the server ends its transaction."""
+    monkeypatch.setattr(fence, "FREE_THE_LOCKS_OF_A_STOPPED_PROCESS", "SET LOCAL transaction_timeout = '50ms'")
+    async with open_pool(database_url, log=KeptLog()) as pool, serving(pool) as store:
+        await store.create(NEW)
+        for lock in (partial(fence.lock_saga, saga_id=SAGA_ID), partial(fence.lock_free_sagas, saga_ids=[SAGA_ID])):
+            stopped = await Connection.connect(database_url)
+            await stopped.execute("BEGIN")
+            await lock(stopped)
+            async with pool.connection() as connection:
+                await connection.execute("UPDATE saga SET claim = claim + 1 WHERE id = %s", (SAGA_ID,))
+            await stopped.close()
 
 
 # --- writes that the database refuses --------------------------------------------------------------------------------
