@@ -73,12 +73,12 @@ async def serve_until_signalled(config: NexusConfig, log: Log) -> None:
 
 async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> None:
     """Run a Nexus until cancelled. Raises StartupError if one of its addresses or saga modules cannot be had."""
+    startup = Startup(log=log, notifier=notifier)
     try:
-        catalog = open_catalog(config.sagas.modules)
+        catalog = open_catalog(config.sagas.modules, find_pool=lambda: startup.database)
     except SagaTypeError as error:
         raise StartupError(str(error)) from error
     log_not_simulated(config, log)
-    startup = Startup(log=log, notifier=notifier)
     try:
         with reserve(config.deployment.dropshot_external.address) as external_address:
             async with trio.open_nursery() as nursery:

@@ -22,6 +22,16 @@ class CreatedSagas(msgspec.Struct, frozen=True):
     saga_ids: list[UUID]
 
 
+class ReleaseSaga(msgspec.Struct, frozen=True):
+    """`node_name` is left out for all nodes that are held."""
+
+    node_name: str | None = None
+
+
+class ReleasedNodes(msgspec.Struct, frozen=True):
+    node_names: list[str]
+
+
 class DagNode(msgspec.Struct, frozen=True):
     """A node of a DAG. Start and End are called `(start node)` and `(end node)` and have no `action_name`."""
 

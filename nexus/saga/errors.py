@@ -61,6 +61,14 @@ class SagaNotFound(SagaError):
         self.saga_id = saga_id
 
 
+class DetailsGone(SagaError):
+    """The saga is listed, but ended so long ago that no more than its end is in memory."""
+
+    def __init__(self, saga_id: SagaId) -> None:
+        super().__init__(f"saga {saga_id} has ended; of its nodes nothing is in memory any more")
+        self.saga_id = saga_id
+
+
 class SagaExists(SagaError):
     def __init__(self, saga_id: SagaId, where: str) -> None:
         super().__init__(f"saga {saga_id} exists already: {where}")

@@ -19,6 +19,7 @@ Cancellation is a crash: nothing is shielded, and an error that comes of being c
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -33,6 +34,7 @@ from nexus.saga.execution import Finish, Pass, RunAction, RunUndo
 from nexus.saga.ids import NodeId
 from nexus.saga.log import EventKind, NodeEvent, NodeStatus
 from nexus.saga.payload import JsonValue, decode, encode, printable, to_json_value
+from nexus.saga.status import NodeDetails
 from nexus.saga.store import NodeAttempt, StateUpdate, StoredState
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ class SagaExecutor:
         self._undo_retries = undo_retries
         self._log = log
         self._attempts: dict[tuple[NodeId, CallKind], int] = {}  # how many are recorded
+        self._since: dict[NodeId, float] = {}
         self._stored_state = StoredState.RUNNING
         self._calling: set[NodeId] = set()
         self._succeeded: dict[NodeId, trio.Event] = {}
@@ -131,6 +134,19 @@ class SagaExecutor:
                 raise SagaEnded(f'saga {self._saga_id} is not running any more, and its node "{name}" did not succeed')
             await self._succeeded.setdefault(node_id, trio.Event()).wait()
         await self._saga_log.durable()
+
+    def nodes(self) -> tuple[NodeDetails, ...]:
+        """Every node as it is now, by node id; the end of what has happened last may not be durable yet."""
+        return tuple(self._node_details(NodeId(index)) for index in range(len(self.execution.dag.nodes)))
+
+    def _node_details(self, node_id: NodeId) -> NodeDetails:
+        return NodeDetails(
+            self.execution.dag.node_name(node_id),
+            self.execution.status(node_id),
+            self._since.get(node_id),
+            self._attempts.get((node_id, "action"), 0),
+            self._attempts.get((node_id, "undo"), 0),
+        )
 
     def _go_on(self, nursery: trio.Nursery) -> None:
         """Start what is due and not under way, in `run`'s nursery: a call ends with the saga, not with its cause."""
@@ -227,6 +243,7 @@ class SagaExecutor:
         """Record and enqueue, with no `await` in between, so that no other task sees the one without the other."""
         self.execution.record(event)
         self._saga_log.enqueue(event)
+        self._since[event.node_id] = time.time()
         if event.kind is EventKind.FAILED:
             self._set_unwinding()
         if event.kind is EventKind.SUCCEEDED and event.node_id in self._succeeded:

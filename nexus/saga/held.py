@@ -8,7 +8,7 @@ import trio
 
 from nexus.saga.errors import SagaEnded, SagaLost
 from nexus.saga.execution import SagaSucceeded
-from nexus.saga.status import SagaRunning, SagaState, SagaStatus
+from nexus.saga.status import SagaDetails, SagaRunning, SagaState, SagaStatus
 
 if TYPE_CHECKING:
     from nexus.saga.execution import Outcome
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class HeldSaga:
-    """Once the saga is at its end only its status is kept: DAG, log and outputs are in the store."""
+    """Once the saga is at its end, and its details are dropped, only its status is kept: the rest is in the store."""
 
     __slots__ = ("_claim", "_executor", "_outcome", "_waiting_for", "ended", "lost", "saga_id", "saga_name")
 
@@ -37,7 +37,6 @@ class HeldSaga:
         assert self._executor is not None, "a saga is run once"
         try:
             self._outcome = await self._executor.run()
-            self._executor = None
             return self._outcome
         except SagaLost as lost:
             self.lost = lost
@@ -50,11 +49,22 @@ class HeldSaga:
         self._waiting_for = reason
         self.ended.set()
 
+    def drop_details(self) -> None:
+        """To be called after the end, and not before."""
+        assert self._outcome is not None, "a saga that is not at its end needs its DAG and log"
+        self._executor = None
+
+    def details(self) -> SagaDetails | None:
+        """None once they are dropped."""
+        if self._executor is None:
+            return None
+        return SagaDetails(self.status(), self._executor.execution.dag, self._executor.nodes())
+
     def status(self) -> SagaStatus:
         return SagaStatus(self.saga_id, self.saga_name, self._claim, self._state())
 
     async def wait_succeeded(self, node_name: str) -> None:
-        if self._executor is not None:
+        if self._executor is not None and self._outcome is None:
             node_id = self._executor.execution.dag.find(node_name)
             if node_id is None:
                 raise SagaEnded(f'saga {self.saga_id} has no node "{node_name}"')

@@ -25,6 +25,7 @@ import trio
 from nexus.saga.dag import SagaDag
 from nexus.saga.errors import (
     CorruptLog,
+    DetailsGone,
     IllegalEvent,
     InvalidDag,
     OutcomeUnknown,
@@ -47,10 +48,13 @@ if TYPE_CHECKING:
     from nexus.saga.execution import Outcome
     from nexus.saga.ids import SagaId, SecId
     from nexus.saga.logger import Logger
-    from nexus.saga.status import SagaStatus
+    from nexus.saga.status import SagaDetails, SagaStatus
     from nexus.saga.store import InProgressSaga, SagaLogWriter, SecStore
 
 DEFAULT_HISTORY = 10_000
+
+DETAILED = 100
+"""How many ended sagas keep their DAG and the state of each node in memory, to be looked at."""
 
 DEFAULT_PAGE = 1_000
 
@@ -80,6 +84,7 @@ class Sec:
         self._held: dict[SagaId, HeldSaga] = {}
         self._ids: list[SagaId] = []  # the keys of _held, sorted
         self._ended: deque[SagaId] = deque()  # oldest first
+        self._detailed: deque[HeldSaga] = deque()  # those of them that have their details
         self._starting: set[SagaId] = set()
         self._started: list[SagaId] = []
         self._nursery: trio.Nursery | None = None
@@ -166,6 +171,13 @@ class Sec:
         """Raises SagaNotFound for a saga that is not in memory."""
         return self._find(saga_id).status()
 
+    def details(self, saga_id: SagaId) -> SagaDetails:
+        """Every node of a saga in memory. Raises SagaNotFound, DetailsGone."""
+        details = self._find(saga_id).details()
+        if details is None:
+            raise DetailsGone(saga_id)
+        return details
+
     def sagas(self, *, after: SagaId | None = None, limit: int = DEFAULT_PAGE) -> list[SagaStatus]:
         """A page, by id, of the sagas in memory."""
         first = 0 if after is None else bisect_right(self._ids, after)
@@ -234,6 +246,9 @@ class Sec:
             self._log.error("saga halted", exc_info=error, **_fields(held))
         else:
             self._log_outcome(held, outcome)
+            self._detailed.append(held)
+            if len(self._detailed) > DETAILED:
+                self._detailed.popleft().drop_details()
             self._ended.append(held.saga_id)
             while len(self._ended) > self._history:
                 self._forget(self._ended.popleft())

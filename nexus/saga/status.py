@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 
 if TYPE_CHECKING:
+    from nexus.saga.dag import SagaDag
     from nexus.saga.ids import SagaId
+    from nexus.saga.log import NodeStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,26 @@ class SagaStatus:
     """The number of the claim under which this SEC runs it."""
 
     state: SagaState
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDetails:
+    """One node, as this process knows it. The list of nodes is by node id."""
+
+    name: str
+    status: NodeStatus
+    since: float | None
+    """When it got that status, in seconds since the epoch; None if an earlier process saw that."""
+
+    interrupted_actions: int
+    """Calls of the action that ended without an event, because their process died."""
+
+    interrupted_undos: int
+    """The same for its undo action; those that ended in a transient error count, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaDetails:
+    status: SagaStatus
+    dag: SagaDag
+    nodes: tuple[NodeDetails, ...]

@@ -9,7 +9,8 @@ process, so only the Nexus that runs a demo saga can complete it. All orders of 
     complete                     unknown; an action that comes later still waits
 
 `complete` answers when the action's success is durable, and otherwise refuses; the permit is kept either way, so it may
-be repeated, also after it succeeded.
+be repeated, also after it succeeded. The action is held as every held action is (`nexus.sagas.holds`), so it may be
+released by the saga's id, too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from nexus.sagas.saga_types import SagaType
 
 if TYPE_CHECKING:
     from nexus.saga import ActionContext, SagaDag, Sec
+    from nexus.sagas.holds import Holds
 
 SAGA_NAME = "demo"
 WAIT_NODE = "demo_wait"
@@ -49,7 +51,8 @@ class _Meeting:
 class DemoSagas:
     """The demo sagas of one Nexus process. Entries of sagas that succeeded stay, as completing again is no error."""
 
-    def __init__(self) -> None:
+    def __init__(self, holds: Holds) -> None:
+        self._holds = holds
         self._meetings: dict[DemoSagaId, _Meeting] = {}
         self.wait_action = Action(f"{SAGA_NAME}.{WAIT_NODE}", self._wait, params=DemoParams)
         self.saga_type = SagaType(
@@ -106,7 +109,8 @@ class DemoSagas:
 
     async def _wait(self, context: ActionContext[DemoParams]) -> None:
         self.register(context.params.id, context.saga_id)
-        await self._meetings[context.params.id].permit.wait()
+        permit = self._meetings[context.params.id].permit
+        await self._holds.wait(context.saga_id, context.node_name, permit)
 
     def _is_resuming(self, sec: Sec) -> bool:
         """Whether a demo saga runs whose action has not said yet which one it is."""

@@ -89,6 +89,19 @@ CREATE TABLE saga_node_attempt (
     PRIMARY KEY (saga_id, node_id, kind, attempt)
 );
 
+-- What provision sagas make, and for each saga the highest claim that asked for anything (a fencing token).
+CREATE TABLE provisioned_resource (
+    saga_id UUID NOT NULL,
+    name    TEXT NOT NULL,
+    claim   INT8 NOT NULL,
+    PRIMARY KEY (saga_id, name)
+);
+
+CREATE TABLE provision_claim (
+    saga_id UUID PRIMARY KEY,
+    claim   INT8 NOT NULL
+);
+
 -- ------------------------------------------------------------------------------------------------ silos and logins --
 
 CREATE TABLE silo (

@@ -25,6 +25,7 @@ from nexus.saga import (
     SecId,
 )
 from nexus.sagas.demo import COMPLETE_TIMEOUT_S, WAIT_NODE, DemoParams, DemoSagas
+from nexus.sagas.holds import Holds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,7 +37,7 @@ class Process:
     """A Nexus process as far as demo sagas go."""
 
     def __init__(self, store: InMemorySecStore) -> None:
-        self.demo_sagas = DemoSagas()
+        self.demo_sagas = DemoSagas(Holds())
         log = log_to(io.StringIO(), form=BunyanForm())
         self.sec = Sec(SEC_ID, store=store, registry=ActionRegistry([self.demo_sagas.wait_action]), log=log)
 
@@ -59,7 +60,7 @@ def demo_dag(demo_sagas: DemoSagas, demo_saga_id: DemoSagaId) -> SagaDag:
 
 async def test_dag_is_upstreams() -> None:
     demo_saga_id = DemoSagaId(UUID("88eddf09-dda3-4d70-8d99-1d3b441c57da"))
-    assert demo_dag(DemoSagas(), demo_saga_id).to_json() == (
+    assert demo_dag(DemoSagas(Holds()), demo_saga_id).to_json() == (
         b'{"saga_name":"demo","graph":{"nodes":['
         b'{"Action":{"name":"demo_wait","label":"DemoWait","action_name":"demo.demo_wait"}},'
         b'{"Start":{"params":{"id":"88eddf09-dda3-4d70-8d99-1d3b441c57da"}}},"End"],'
