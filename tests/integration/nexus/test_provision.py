@@ -122,22 +122,25 @@ async def test_a_demo_saga_is_released_by_its_saga_id(database_url: str) -> None
 
 
 async def test_a_stale_call_is_refused(database_url: str) -> None:
-    """A process is held inside an action while another recovers the saga and finishes it; then it goes on."""
+    """A process is held inside an action while another recovers the saga and finishes it; then it goes on.
+
+    Nothing else of the saga runs in the first one: it would notice that it has lost the saga, and stop.
+    """
     store = InMemorySecStore()
     async with process(database_url, store) as old, process(database_url, store) as new:
-        saga_id = await old.create(ProvisionParams(hold=("disk",)))
-        await old.held(saga_id, "disk")
+        saga_id = await old.create(ProvisionParams(hold=("record",)))
+        await old.held(saga_id, "record")
         await new.sec.recover(saga_id)
-        await new.held(saga_id, "disk")
+        await new.held(saga_id, "record")
         new.release(saga_id)
         assert (await new.ended(saga_id)).state == SagaSucceeded()
         async with new.pool.connection() as connection:
-            await remove_resource(connection, saga_id, "disk", claim=2)
+            await remove_resource(connection, saga_id, "record", claim=2)
         old.release(saga_id)
         await eventually(lambda: any(line == "saga lost; not running it any more" for _, line, _ in old.log.lines))
         (refused,) = [fields["error"] for _, line, fields in old.log.lines if line == "action failed"]
         assert f"claim 1 of saga {saga_id} is stale" in str(refused)
-        assert "disk" not in await new.resources(saga_id)
+        assert "record" not in await new.resources(saga_id)
 
 
 async def test_the_claim_check(database_url: str) -> None:
