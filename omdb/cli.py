@@ -45,14 +45,16 @@ def run(
     arguments: Sequence[str],
     *,
     environ: Mapping[str, str] = os.environ,
+    stdin: TextIO | None = None,
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
     now: Callable[[], datetime] | None = None,
 ) -> int:
     """The exit code. Every error is printed, none is raised."""
+    stdin = stdin or sys.stdin
     stdout, stderr = _open(stdout or sys.stdout), _open(stderr or sys.stderr)
     try:
-        code = _run(arguments, environ=environ, stdout=stdout, stderr=stderr, now=now or _now)
+        code = _run(arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr, now=now or _now)
         stdout.flush()
         stderr.flush()
     except KeyboardInterrupt:
@@ -71,6 +73,7 @@ def dispatch(
     arguments: Sequence[str],
     *,
     environ: Mapping[str, str],
+    stdin: TextIO | None,
     stdout: TextIO,
     stderr: TextIO,
     now: Callable[[], datetime],
@@ -95,7 +98,7 @@ def dispatch(
         return 0 if line.help else USAGE
     function = node.load()
     positional, named = _arguments(line, function)
-    with Session(line.settings, environ=environ, stdout=stdout, stderr=stderr, now=now) as session:
+    with Session(line.settings, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr, now=now) as session:
         return function(*positional, **named, session=session)
 
 
@@ -111,12 +114,13 @@ def _run(
     arguments: Sequence[str],
     *,
     environ: Mapping[str, str],
+    stdin: TextIO | None,
     stdout: TextIO,
     stderr: TextIO,
     now: Callable[[], datetime],
 ) -> int:
     try:
-        return dispatch(arguments, environ=environ, stdout=stdout, stderr=stderr, now=now)
+        return dispatch(arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr, now=now)
     except OmdbError as error:
         stdout.flush()
         stderr.write(f"Error: {error}\n")

@@ -31,7 +31,7 @@ def pick_server(session: Session, *, service: str, kind: str) -> SocketAddr:
     `kind` is what to call such a server: `Nexus`. Each one that does not accept is told as a warning. Raises
     OmdbError, and UsageError for a `--dns-server` that is no address.
     """
-    servers = _dns_servers(session)
+    servers = dns_servers(session)
     try:
         addresses = lookup_service(f"{service}.{INTERNAL_ZONE}", servers=servers, log=session.log)
     except ResolverError as error:
@@ -46,7 +46,17 @@ def pick_server(session: Session, *, service: str, kind: str) -> SocketAddr:
     return picked
 
 
-def _dns_servers(session: Session) -> list[SocketAddr]:
+def find_servers(session: Session, *, service: str, kind: str) -> list[SocketAddr]:
+    """All addresses that DNS has under `service`, whether anything answers there or not. Raises as `pick_server`."""
+    servers = dns_servers(session)
+    try:
+        return lookup_service(f"{service}.{INTERNAL_ZONE}", servers=servers, log=session.log)
+    except ResolverError as error:
+        raise OmdbError(f"cannot find {kind} in DNS: {error}") from None
+
+
+def dns_servers(session: Session) -> list[SocketAddr]:
+    """What `--dns-server` says, else those of the system, with a note. Raises UsageError."""
     typed = session.settings[DNS_SERVER]
     if typed is None:
         session.note("note: using DNS from system config (typically /etc/resolv.conf)")

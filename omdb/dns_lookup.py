@@ -17,6 +17,7 @@ from nexus.clients.resolver import (
     answers_query,
     decode_answer,
     encode_query,
+    resolve_instance,
     resolve_service,
 )
 from omdb.deadline import Deadline
@@ -24,10 +25,13 @@ from omdb.errors import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
+    from typing import TypeAlias
 
     from nexus.clients.resolver import Answer, Question
     from omdb.log import Log
+
+    Lookup: TypeAlias = Generator[Question, Answer, list[SocketAddr]]
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 
@@ -62,10 +66,19 @@ def lookup_service(name: str, *, servers: Sequence[SocketAddr], log: Log) -> lis
     A server that is not there, or does not serve the zone, is passed over for the next. Raises ResolverError, which
     names every server that was asked and what came of it.
     """
+    return _lookup(lambda: resolve_service(name), servers=servers, log=log)
+
+
+def lookup_instance(name: str, instance: str, *, servers: Sequence[SocketAddr], log: Log) -> list[SocketAddr]:
+    """As `lookup_service`, of the targets that have `instance` in their name; empty if there are none."""
+    return _lookup(lambda: resolve_instance(name, instance), servers=servers, log=log)
+
+
+def _lookup(begin: Callable[[], Lookup], *, servers: Sequence[SocketAddr], log: Log) -> list[SocketAddr]:
     failures: list[str] = []
     for server in servers:
         try:
-            return _lookup_at(name, server, log=log)
+            return _lookup_at(begin(), server, log=log)
         except (ServerRefused, MalformedAnswer, _NoAnswer) as error:
             failures.append(f"DNS server {server}: {error}")
         except ResolverError as error:
@@ -77,8 +90,7 @@ class _NoAnswer(Exception):
     """The server did not answer. `str()` says why."""
 
 
-def _lookup_at(name: str, server: SocketAddr, *, log: Log) -> list[SocketAddr]:
-    steps = resolve_service(name)
+def _lookup_at(steps: Lookup, server: SocketAddr, *, log: Log) -> list[SocketAddr]:
     question = next(steps)
     try:
         while True:

@@ -22,6 +22,10 @@ EXCHANGE_TIMEOUT_S = 30.0
 _READ_BYTES = 65_536
 
 
+class NothingListens(OmdbError):
+    """Every address of the host refused the connection: there is no server, though a machine that says so."""
+
+
 class HttpConnection:
     """Connects when it is first used. Every failure is an OmdbError that names the URL."""
 
@@ -105,6 +109,7 @@ class HttpConnection:
             raise OmdbError(f"{self._url} cannot be reached: host {host}: {reason(error)}") from None
         deadline = Deadline(CONNECT_TIMEOUT_S)
         failure = "it has no address"
+        refusals = 0
         for family, kind, protocol, _, address in addresses:
             try:
                 return _connect_to(address, family=family, kind=kind, protocol=protocol, deadline=deadline)
@@ -113,7 +118,9 @@ class HttpConnection:
                 break
             except OSError as error:
                 failure = reason(error)
-        raise OmdbError(f"no server answers at {self._url}: {failure}")
+                refusals += isinstance(error, ConnectionRefusedError)
+        text = f"no server answers at {self._url}: {failure}"
+        raise NothingListens(text) if refusals == len(addresses) else OmdbError(text)
 
     def _ended_text(self, reader: ResponseReader) -> str:
         if not reader.received:

@@ -74,10 +74,25 @@ NEXUS_URL = Option(
     env="OMDB_NEXUS_URL",
     scope=("nexus",),
 )
+DB_URL = Option(
+    "--db-url",
+    "The control plane's database, as postgresql://root@[::1]:PORT/omicron. Else it is looked up in DNS.",
+    metavar="URL",
+    env="OMDB_DB_URL",
+    scope=("db",),
+)
+FETCH_LIMIT = Option(
+    "--fetch-limit",
+    "How many rows to fetch of a listing.",
+    metavar="N",
+    env="OMDB_FETCH_LIMIT",
+    default="500",
+    scope=("db",),
+)
 HELP = Option("--help", "Print this help. So does `help` in the place of a command.", short="-h")
 VERSION = Option("--version", "Print the version.")
 
-OPTIONS = (NEXUS_URL, DNS_SERVER, DESTRUCTIVE, LOG_LEVEL, COLOR, HELP, VERSION)
+OPTIONS = (NEXUS_URL, DB_URL, FETCH_LIMIT, DNS_SERVER, DESTRUCTIVE, LOG_LEVEL, COLOR, HELP, VERSION)
 """In the order in which help shows them."""
 
 

@@ -1,4 +1,4 @@
-"""The gate before everything that changes something.
+"""The gate before everything that changes something, and the question before what cannot be taken back.
 
 A function that makes such a request takes a `DestructiveToken`, and only `check_destructive` makes one. Upstream's
 order is kept: first the server is chosen and the notes are printed, then this check, then any request.
@@ -12,6 +12,7 @@ from omdb.options import DESTRUCTIVE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from omdb.options import Settings
+    from omdb.session import Session
 
 _MADE_HERE = object()
 
@@ -30,3 +31,12 @@ def check_destructive(settings: Settings) -> DestructiveToken:
     if not settings.has(DESTRUCTIVE):
         raise OmdbError("This command is potentially destructive. Pass the `-w` / `--destructive` flag to allow it.")
     return DestructiveToken(_MADE_HERE)
+
+
+def confirm(session: Session) -> None:
+    """Go on only after a `y` that was typed at a terminal. Raises OmdbError."""
+    answer = session.ask("y/N")
+    if answer is None:
+        raise OmdbError("operation aborted")
+    if answer != "y":
+        raise OmdbError("Aborting, input did not match expected value")

@@ -1,10 +1,10 @@
-"""What every command is given: the settings, where to print, the time, and the way to a Nexus."""
+"""What every command is given: the settings, where to print, the time, the way to a Nexus and to the database."""
 
 from __future__ import annotations
 
 from omdb.errors import UsageError
 from omdb.log import Log
-from omdb.options import COLOR, LOG_LEVEL, NEXUS_URL
+from omdb.options import COLOR, DB_URL, FETCH_LIMIT, LOG_LEVEL, NEXUS_URL
 from omdb.render.text import line, printable
 from omdb.terminal import Terminal, wants_color
 from omdb.urls import BaseUrl, parse_base_url
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import TextIO
 
+    from omdb.database import Database
     from omdb.nexus_connection import NexusConnection
     from omdb.options import Settings
     from omdb.render.text import Line
 
 NEXUS_SERVICE = "_nexus-lockstep._tcp"
+DATABASE_SERVICE = "_cockroach._tcp"
+
+_OTHER_SCHEMA = """\
+It may be that what omdb prints of this database is wrong, or that commands
+fail.  An omdb of the release that made the schema does not have this trouble."""
 
 
 class Session:
@@ -33,6 +39,7 @@ class Session:
         settings: Settings,
         *,
         environ: Mapping[str, str],
+        stdin: TextIO | None,
         stdout: TextIO,
         stderr: TextIO,
         now: Callable[[], datetime],
@@ -40,9 +47,12 @@ class Session:
         self.settings = settings
         self.now = now
         self.log = Log(settings[LOG_LEVEL] or "warn", stream=stderr, now=now)
-        self._stdout = Terminal(stdout, colored=wants_color(settings[COLOR] or "auto", stream=stdout, environ=environ))
+        color = settings[COLOR] or "auto"
+        self._stdout = Terminal(stdout, colored=wants_color(color, stream=stdout, environ=environ))
+        self._warnings = Terminal(stderr, colored=wants_color(color, stream=stderr, environ=environ))
+        self._stdin = stdin
         self._stderr = stderr
-        self._connections: list[NexusConnection] = []
+        self._connections: list[NexusConnection | Database] = []
 
     def __enter__(self) -> Session:
         return self
@@ -62,6 +72,79 @@ class Session:
         """A line, or lines, of commentary. It may quote what a server said, so it is made printable."""
         self._stdout.flush()
         self._stderr.write("".join(f"{printable(each)}\n" for each in text.split("\n")))
+
+    def warn(self, text: str) -> None:
+        """As `note`, in the colour of danger."""
+        self._stdout.flush()
+        self._warnings.write([line((printable(each), "failed")) for each in text.split("\n")])
+
+    def ask(self, question: str) -> str | None:
+        """What is typed at the terminal. None if there is no terminal, or nothing more comes from it."""
+        if self._stdin is None or not self._stdin.isatty():
+            return None
+        self._stdout.flush()
+        self._stderr.write(f"{question}: ")
+        self._stderr.flush()
+        answer = self._stdin.readline()
+        if not answer:
+            self.note("")
+            return None
+        return answer.strip()
+
+    def fetch_limit(self) -> int:
+        """Raises UsageError."""
+        typed = self.settings[FETCH_LIMIT] or ""
+        if not (typed.isascii() and typed.isdigit() and len(typed) < 10 and int(typed) > 0):
+            origin = self.settings.origin(FETCH_LIMIT)
+            raise UsageError(f'Invalid value "{printable(typed)}" for {origin}: not a number from 1 to 999999999.')
+        return int(typed)
+
+    def note_limit(self, what: str, *, found: int) -> None:
+        """Say so where a listing is as long as it may be."""
+        if found >= self.fetch_limit():
+            self.note(
+                f"WARN: {what}: found {found} items (the limit).  There may be more items that were ignored. "
+                " Consider overriding with --fetch-limit."
+            )
+
+    def database(self) -> Database:
+        """The database that the options name, else the one that DNS knows, connected, with the notes that say so.
+
+        Raises OmdbError.
+        """
+        typed = self.settings[DB_URL]
+        if typed is None:
+            self.note("note: database URL not specified.  Will search DNS.")
+            self.note("note: (override with --db-url or OMDB_DB_URL)")
+            url = self._find_database()
+        else:
+            url = typed
+        self.note(f"note: using database URL {url}")
+        from omdb.database import Database
+
+        try:
+            database = Database.connect(url, log=self.log)
+        except ValueError as error:
+            origin = self.settings.origin(DB_URL)
+            raise UsageError(f'Invalid URL "{printable(url)}" for {origin}: {error}.') from None
+        self._connections.append(database)
+        self._note_schema(database)
+        return database
+
+    def _note_schema(self, database: Database) -> None:
+        from nexus.db.schema_version import SCHEMA_VERSION
+
+        version = database.schema_version()
+        if version == SCHEMA_VERSION:
+            self.note(f"note: database schema version matches expected ({version})")
+        else:
+            self.note(f"WARN: found schema version {version}, expected {SCHEMA_VERSION}\n{_OTHER_SCHEMA}")
+
+    def _find_database(self) -> str:
+        from omdb.discovery import find_servers
+
+        addresses = find_servers(self, service=DATABASE_SERVICE, kind="the database")
+        return f"postgresql://root@{','.join(map(str, addresses))}/omicron?sslmode=disable"
 
     def nexus(self) -> NexusConnection:
         """The Nexus that the options name, else one picked from DNS, with the notes that say so.

@@ -42,11 +42,26 @@ class Group:
         return node
 
 
+_DB = "omdb.commands.db"
 _NEXUS = "omdb.commands.nexus"
 
 ROOT = Group(
     "Look into a running control plane, and nudge it.",
     {
+        "db": Group(
+            "What the control plane's database says.",
+            {
+                "saga": Group(
+                    "The sagas of all Nexuses, as they are recorded.",
+                    {
+                        "abandon": Command(f"{_DB}.saga_abandon:abandon"),
+                        "inject-error": Command(f"{_DB}.saga_inject_error:inject_error"),
+                        "running": Command(f"{_DB}.saga_running:running"),
+                        "show": Command(f"{_DB}.saga_show:show"),
+                    },
+                ),
+            },
+        ),
         "nexus": Group(
             "What one Nexus says of itself, asked through its internal API.",
             {

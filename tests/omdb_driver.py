@@ -28,17 +28,23 @@ class TerminalStream(io.StringIO):
         return True
 
 
-def omdb(*arguments: str, environ: Mapping[str, str] | None = None, terminal: bool = False) -> Outcome:
-    """As a user would, with `environ` as the whole environment; `terminal`: standard output is one."""
+def omdb(
+    *arguments: str, environ: Mapping[str, str] | None = None, terminal: bool = False, typed: str | None = None
+) -> Outcome:
+    """As a user would, with `environ` as the whole environment; `terminal`: standard output is one.
+
+    `typed` is what a person types at the terminal that then is standard input; else that is no terminal.
+    """
+    stdin = io.StringIO() if typed is None else TerminalStream(typed)
     stdout = TerminalStream() if terminal else io.StringIO()
     stderr = io.StringIO()
-    code = cli.run(arguments, environ=environ or {}, stdout=stdout, stderr=stderr, now=lambda: NOW)
+    code = cli.run(arguments, environ=environ or {}, stdin=stdin, stdout=stdout, stderr=stderr, now=lambda: NOW)
     return Outcome(code, stdout.getvalue(), stderr.getvalue())
 
 
-def transcript(commands: Sequence[str], *, environ: Mapping[str, str] | None = None) -> str:
+def transcript(commands: Sequence[str], *, environ: Mapping[str, str] | None = None, typed: str | None = None) -> str:
     """What a golden file holds: each command line, its exit code, and what came on either stream."""
-    return "\n".join(_entry(command, omdb(*shlex.split(command), environ=environ)) for command in commands)
+    return "\n".join(_entry(command, omdb(*shlex.split(command), environ=environ, typed=typed)) for command in commands)
 
 
 def _entry(command: str, outcome: Outcome) -> str:

@@ -115,6 +115,11 @@ def check_success(status: int, body: bytes) -> None:
     raise ErrorAnswer(status, message, error_code=error_code, request_id=request_id)
 
 
+def ping() -> Request:
+    """Answered by every Nexus that runs, whatever it waits for."""
+    return Request("GET", "/v1/ping")
+
+
 # --- sagas -----------------------------------------------------------------------------------------------------------
 
 

@@ -218,6 +218,22 @@ def resolve_service(name: str) -> Generator[Question, Answer, list[SocketAddr]]:
     return list(dict.fromkeys(addresses))
 
 
+def resolve_instance(name: str, instance: str) -> Generator[Question, Answer, list[SocketAddr]]:
+    """As `resolve_service`, of those targets only that have `instance` in their name.
+
+    If the service is there, and none of its targets is such a one or has an address, that is an empty list. Raises
+    ResolverError.
+    """
+    answer = yield Question(name, RecordType.SRV)
+    services = [record for record in answer.records() if isinstance(record, Srv) and instance in record.target]
+    services.sort(key=lambda service: service.priority)
+    addresses: list[SocketAddr] = []
+    for service in services:
+        hosts = yield from _resolve_host(service.target)
+        addresses += [SocketAddr(host, service.port) for host in hosts]
+    return list(dict.fromkeys(addresses))
+
+
 def _resolve_host(name: str) -> Generator[Question, Answer, list[str]]:
     hosts: list[str] = []
     for type_ in (RecordType.AAAA, RecordType.A):

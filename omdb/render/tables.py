@@ -1,5 +1,8 @@
-"""Tables in upstream's `empty` style: no borders, every cell, the last of a row included, padded to one space beyond
-the widest of its column. Without rows the headings remain. Pure.
+"""Tables in upstream's styles. Every cell, the last of a row included, is padded to the widest of its column; without
+rows the headings remain. Pure.
+
+`empty`: no borders, one space behind each cell. `psql`: one space on each side of it, bars between the columns, a rule
+below the headings.
 """
 
 from __future__ import annotations
@@ -18,13 +21,28 @@ if TYPE_CHECKING:
 
 def empty_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[Line]:
     """Cells may hold anything: they are made printable here."""
-    spans = [[_span(cell) for cell in row] for row in rows]
-    widths = [len(heading) for heading in headings]
-    for row in spans:
-        for column, (text, _) in enumerate(row):
-            widths[column] = max(widths[column], len(text))
-    heading_row = [(heading, "heading") for heading in headings]
-    return [_row(row, widths) for row in (heading_row, *spans)]
+    headed, widths = _measured(headings, rows)
+    return [_row(row, widths) for row in headed]
+
+
+def psql_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[Line]:
+    headed, widths = _measured(headings, rows)
+    first, *others = [_psql_row(row, widths) for row in headed]
+    rule = "+".join("-" * (width + 2) for width in widths)
+    return [first, ((rule, ""),), *others]
+
+
+def _measured(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> tuple[list[list[Span]], list[int]]:
+    """All rows, that of the headings first, and the widths of the columns."""
+    headed = [[(heading, "heading") for heading in headings], *([_span(cell) for cell in row] for row in rows)]
+    return headed, [max(len(text) for text, _ in column) for column in zip(*headed, strict=True)]
+
+
+def _psql_row(row: Sequence[Span], widths: Sequence[int]) -> Line:
+    spans: list[Span] = []
+    for (text, style), width in zip(row, widths, strict=True):
+        spans += [("|" if spans else "", ""), (f" {text.ljust(width)} ", style)]
+    return tuple(spans)
 
 
 def _row(row: Sequence[Span], widths: Sequence[int]) -> Line:

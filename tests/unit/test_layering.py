@@ -44,7 +44,7 @@ def layer(layers: str = "", *, external: str = "") -> Layer:
 
 HTTP = "dropshot dropshot.address dropshot.release"
 FLOOR = f"nexus.dns_types nexus.errors nexus.ids nexus.nexus_records nexus.rack {HTTP}"
-DATA = "nexus.clients nexus.db nexus.db.connection nexus.recovery nexus.saga"
+DATA = "nexus.clients nexus.db nexus.db.connection nexus.db.schema_version nexus.recovery nexus.saga"
 
 LAYERS: Mapping[str, Layer] = {
     # The HTTP floor knows none of ours. omdb takes addresses from it, and nothing that costs it an import.
@@ -67,6 +67,10 @@ LAYERS: Mapping[str, Layer] = {
     # The database: connection, pool and errors are a floor of their own, for the saga store.
     "nexus.db": layer(f"{FLOOR} nexus.db.connection nexus.saga", external="msgspec psycopg trio"),
     "nexus.db.connection": layer(HTTP, external="msgspec psycopg trio"),
+    # For omdb: looking into sagas, and repairing them, on a plain psycopg connection.
+    "nexus.db.saga_reads": layer("nexus.saga", external="psycopg"),
+    "nexus.db.saga_repairs": layer("nexus.db.saga_reads nexus.saga", external="psycopg"),
+    "nexus.db.schema_version": layer("nexus.db.connection", external="psycopg"),
     # Clients and wire types, shared with omdb.
     "nexus.api.types": layer("nexus.ids", external="msgspec"),
     "nexus.clients": layer(f"{FLOOR} nexus.api.types", external="h11 msgspec trio"),
@@ -88,11 +92,13 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.__main__": layer("nexus.command_line xtask.bootstrap"),
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(
-        "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.connection nexus.errors nexus.ids"
-        " nexus.saga omdb.render",
-        external="cyclopts msgspec rich",
+        "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.saga_reads nexus.db.saga_repairs"
+        " nexus.db.schema_version nexus.errors nexus.ids nexus.saga omdb.render",
+        external="cyclopts msgspec psycopg rich",
     ),
-    "omdb.render": layer("nexus.api.types nexus.clients nexus.ids nexus.saga", external="msgspec rich"),
+    "omdb.render": layer(
+        "nexus.api.types nexus.clients nexus.db.saga_reads nexus.ids nexus.saga", external="msgspec rich"
+    ),
     "omdb.__main__": layer("omdb xtask.bootstrap"),
     # The simulated stack imports nothing of Nexus: the OpenAPI documents are the contract.
     "simstack": layer(

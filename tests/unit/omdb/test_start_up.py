@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 
 SLOW = {
     *("asyncio", "cyclopts", "dataclasses", "datetime", "email", "http", "inspect", "ipaddress", "logging"),
-    *("msgspec", "rich", "ssl", "textwrap", "trio", "typing", "urllib", "uuid"),
+    *("msgspec", "rich", "ssl", "textwrap", "psycopg", "trio", "typing", "urllib", "uuid"),
 }
 
 PROGRAM = """
