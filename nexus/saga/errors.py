@@ -75,6 +75,10 @@ class SagaExists(SagaError):
         self.saga_id = saga_id
 
 
+class InjectionRefused(SagaError):
+    """An injection that would never fire: no such node, or too late."""
+
+
 class SagaEnded(SagaError):
     """The saga came to its end without what was waited for."""
 

@@ -27,11 +27,19 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from nexus.saga.action import ActionContext, ActionFailure
-from nexus.saga.action_error import ActionError, ActionFailed, DeserializeFailed, SerializeFailed, UndoActionError
+from nexus.saga.action_error import (
+    ActionError,
+    ActionFailed,
+    DeserializeFailed,
+    InjectedError,
+    SerializeFailed,
+    UndoActionError,
+)
 from nexus.saga.dag import ActionNode
 from nexus.saga.errors import PayloadMismatch, SagaEnded, SagaError, UnstorablePayload
 from nexus.saga.execution import Finish, Pass, RunAction, RunUndo
 from nexus.saga.ids import NodeId
+from nexus.saga.injection import Injections
 from nexus.saga.log import EventKind, NodeEvent, NodeStatus
 from nexus.saga.payload import JsonValue, decode, encode, printable, to_json_value
 from nexus.saga.status import NodeDetails
@@ -43,9 +51,11 @@ if TYPE_CHECKING:
     from nexus.saga.action import ActionRegistry, AnyAction
     from nexus.saga.execution import Outcome, SagaExecution
     from nexus.saga.logger import Logger
-    from nexus.saga.store import CallKind, SagaLogWriter, StoredSaga
+    from nexus.saga.store import CallKind, LogWrite, SagaLogWriter, StoredSaga
 
 T = TypeVar("T")
+
+REPEATED: JsonValue = {"message": "succeeded, and called again as an injection asked for"}
 
 MAX_MESSAGE = 10_000
 """Characters of an error's text that are kept."""
@@ -71,9 +81,13 @@ class SagaExecutor:
         registry: ActionRegistry,
         undo_retries: UndoRetries,
         log: Logger,
+        crash: Callable[[], None],
     ) -> None:
         self.execution = execution
         self.claim = saga_log.claim
+        self.injections = Injections()
+        self._crash = crash
+        self._dying = False
         self._saga_id = execution.saga_id
         self._saga_log = saga_log
         self._registry = registry
@@ -133,7 +147,7 @@ class SagaExecutor:
                 name = self.execution.dag.node_name(node_id)
                 raise SagaEnded(f'saga {self._saga_id} is not running any more, and its node "{name}" did not succeed')
             await self._succeeded.setdefault(node_id, trio.Event()).wait()
-        await self._saga_log.durable()
+        await self._durable()
 
     def nodes(self) -> tuple[NodeDetails, ...]:
         """Every node as it is now, by node id; the end of what has happened last may not be durable yet."""
@@ -163,6 +177,8 @@ class SagaExecutor:
                 case _:
                     pass  # it had begun when the process before this one died
             nursery.start_soon(self._carry_out, nursery, command)
+        if self._dying:
+            nursery.start_soon(self._die)
 
     def _due_calls(self) -> list[RunAction | RunUndo]:
         """Whatever calls nothing is passed on the way."""
@@ -197,9 +213,14 @@ class SagaExecutor:
         self._go_on(nursery)
 
     async def _call_action(self, node_id: NodeId, action: AnyAction) -> NodeEvent:
-        await self._saga_log.durable()
+        if self.injections.fails(node_id, "action"):
+            return NodeEvent.failed(self._saga_id, node_id, InjectedError())
         try:
-            output = await _call(action.run, self._context(node_id, action))
+            for call in range(self.injections.calls(node_id, "action")):
+                if call:
+                    self._note_attempt(node_id, "action", error=REPEATED)
+                await self._durable()
+                output = await _call(action.run, self._context(node_id, action))
         except Exception as error:
             self._log_failure("action failed", node_id, error)
             return NodeEvent.failed(self._saga_id, node_id, _action_error(error))
@@ -210,24 +231,38 @@ class SagaExecutor:
             return NodeEvent.failed(self._saga_id, node_id, SerializeFailed(printable(str(error))))
 
     async def _call_undo(self, node_id: NodeId, action: AnyAction) -> NodeEvent:
+        if self.injections.fails(node_id, "undo"):
+            return NodeEvent.undo_failed(self._saga_id, node_id, UndoActionError({"message": "error injected"}))
         if action.undo is None:
             return NodeEvent.undo_finished(self._saga_id, node_id)
+        for call in range(self.injections.calls(node_id, "undo")):
+            if call:
+                self._note_attempt(node_id, "undo", error=REPEATED)
+            undo_error = await self._call_undo_until_it_ends(node_id, action.undo, self._context(node_id, action))
+            if undo_error is not None:
+                return NodeEvent.undo_failed(self._saga_id, node_id, undo_error)
+        return NodeEvent.undo_finished(self._saga_id, node_id)
+
+    async def _call_undo_until_it_ends(
+        self, node_id: NodeId, undo: Callable[[ActionContext[object]], Awaitable[None]], context: ActionContext[object]
+    ) -> UndoActionError | None:
+        """Call it again while its error is transient. Returns the error that makes the saga stuck, if there is one."""
         pause_s = self._undo_retries.first_pause_s
         for call in range(1, self._undo_retries.calls + 1):
-            await self._saga_log.durable()
+            await self._durable()
             try:
-                await _call(action.undo, self._context(node_id, action))
+                await _call(undo, context)
             except Exception as error:
                 attempt = self._attempts.get((node_id, "undo"), 0) + 1
                 self._log_failure("undo action failed", node_id, error, attempt=attempt)
                 if call == self._undo_retries.calls or not getattr(error, "retryable", False):
-                    return NodeEvent.undo_failed(self._saga_id, node_id, _undo_error(error, attempt=attempt))
+                    return _undo_error(error, attempt=attempt)
                 self._note_attempt(node_id, "undo", error={"message": _message(error)})
                 await trio.sleep(pause_s)
                 pause_s = min(pause_s * 2, self._undo_retries.longest_pause_s)
             else:
                 break
-        return NodeEvent.undo_finished(self._saga_id, node_id)
+        return None
 
     def _context(self, node_id: NodeId, action: AnyAction) -> ActionContext[object]:
         dag = self.execution.dag
@@ -241,8 +276,13 @@ class SagaExecutor:
 
     def _record(self, event: NodeEvent) -> None:
         """Record and enqueue, with no `await` in between, so that no other task sees the one without the other."""
+        crash = self.injections.crash(event.node_id, event.kind)
         self.execution.record(event)
-        self._saga_log.enqueue(event)
+        if crash == "before":
+            self._dying = True
+        self._enqueue(event)
+        if crash == "after":
+            self._dying = True
         self._since[event.node_id] = time.time()
         if event.kind is EventKind.FAILED:
             self._set_unwinding()
@@ -252,7 +292,24 @@ class SagaExecutor:
     def _set_unwinding(self) -> None:
         if self._stored_state is StoredState.RUNNING:
             self._stored_state = StoredState.UNWINDING
-            self._saga_log.enqueue(StateUpdate(StoredState.UNWINDING))
+            self._enqueue(StateUpdate(StoredState.UNWINDING))
+
+    def _enqueue(self, write: LogWrite) -> None:
+        if not self._dying:
+            self._saga_log.enqueue(write)
+
+    async def _durable(self) -> None:
+        """Wait until all that was recorded is durable; that never comes for what an injected crash forestalls."""
+        await self._saga_log.durable()
+        if self._dying:
+            await trio.sleep_forever()
+
+    async def _die(self) -> None:
+        """As an injection says: when all that was enqueued is durable, and nothing that was recorded since."""
+        await self._saga_log.durable()
+        self._log.warning("injected crash: this process ends", saga_id=str(self._saga_id))
+        self._crash()
+        await trio.sleep_forever()
 
     def _note_interrupted_calls(self) -> None:
         """What a recovery finds begun and will call again. Also makes sure that a write precedes each such call."""
@@ -273,13 +330,13 @@ class SagaExecutor:
         attempt = self._attempts.get((node_id, kind), 0) + 1
         self._attempts[node_id, kind] = attempt
         payload = None if error is None else encode(error)
-        self._saga_log.enqueue(NodeAttempt(self._saga_id, node_id, kind, attempt, payload))
+        self._enqueue(NodeAttempt(self._saga_id, node_id, kind, attempt, payload))
 
     async def _finish(self) -> Outcome:
         (finish,) = self.execution.next_commands()
         assert isinstance(finish, Finish), "every call has ended and recorded how"
-        self._saga_log.enqueue(StateUpdate(StoredState.DONE))
-        await self._saga_log.durable()
+        self._enqueue(StateUpdate(StoredState.DONE))
+        await self._durable()
         return finish.outcome
 
     def _log_failure(self, sentence: str, node_id: NodeId, error: Exception, **fields: object) -> None:

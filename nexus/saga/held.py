@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from nexus.saga.errors import SagaEnded, SagaLost
+from nexus.saga.errors import InjectionRefused, SagaEnded, SagaLost
 from nexus.saga.execution import SagaSucceeded
 from nexus.saga.status import SagaDetails, SagaRunning, SagaState, SagaStatus
 
 if TYPE_CHECKING:
     from nexus.saga.execution import Outcome
     from nexus.saga.executor import SagaExecutor
+    from nexus.saga.injection import Injection
 
 
 class HeldSaga:
@@ -58,7 +59,14 @@ class HeldSaga:
         """None once they are dropped."""
         if self._executor is None:
             return None
-        return SagaDetails(self.status(), self._executor.execution.dag, self._executor.nodes())
+        executor = self._executor
+        return SagaDetails(self.status(), executor.execution.dag, executor.nodes(), executor.injections.states())
+
+    def inject(self, injection: Injection) -> None:
+        """Raises InjectionRefused."""
+        if self._executor is None or self.ended.is_set():
+            raise InjectionRefused(f"saga {self.saga_id} does not run here")
+        self._executor.injections.add(injection, self._executor.execution)
 
     def status(self) -> SagaStatus:
         return SagaStatus(self.saga_id, self.saga_name, self._claim, self._state())

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from nexus.saga.crash import kill_this_process
 from nexus.saga.dag import SagaDag
 from nexus.saga.errors import (
     CorruptLog,
@@ -40,13 +41,17 @@ from nexus.saga.errors import (
 from nexus.saga.execution import SagaExecution, SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.executor import SagaExecutor, UndoRetries
 from nexus.saga.held import HeldSaga
+from nexus.saga.injection import Injections, describe
 from nexus.saga.payload import printable
 from nexus.saga.store import NewSaga
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from nexus.saga.action import ActionRegistry
     from nexus.saga.execution import Outcome
     from nexus.saga.ids import SagaId, SecId
+    from nexus.saga.injection import Injection
     from nexus.saga.logger import Logger
     from nexus.saga.status import SagaDetails, SagaStatus
     from nexus.saga.store import InProgressSaga, SagaLogWriter, SecStore
@@ -63,7 +68,10 @@ CREATE_PAUSE_S = 0.5
 
 
 class Sec:
-    """Runs sagas for one SEC id. `history` is how many ended sagas stay in memory."""
+    """Runs sagas for one SEC id.
+
+    `history` is how many ended sagas stay in memory. `crash` is called where an injection asks for a crash.
+    """
 
     def __init__(
         self,
@@ -74,6 +82,7 @@ class Sec:
         log: Logger,
         history: int = DEFAULT_HISTORY,
         undo_retries: UndoRetries | None = None,
+        crash: Callable[[], None] = kill_this_process,
     ) -> None:
         self.sec_id = sec_id
         self._store = store
@@ -81,6 +90,7 @@ class Sec:
         self._log = log
         self._undo_retries = undo_retries or UndoRetries()
         self._history = history
+        self._crash = crash
         self._held: dict[SagaId, HeldSaga] = {}
         self._ids: list[SagaId] = []  # the keys of _held, sorted
         self._ended: deque[SagaId] = deque()  # oldest first
@@ -100,21 +110,23 @@ class Sec:
                 finally:
                     self._nursery = None
 
-    async def create(self, saga_id: SagaId, dag: SagaDag) -> None:
-        """Make a new saga, and return once it is durable and runs.
+    async def create(self, saga_id: SagaId, dag: SagaDag, *, injections: Sequence[Injection] = ()) -> None:
+        """Make a new saga, and return once it is durable and runs. The injections are in force from its start.
 
-        Raises UnrunnableSaga, SagaExists, SecNotRunning, or StoreUnavailable (retryable) if the store is away: then
-        there is no such saga, and will be none. If the store went away when the creation may have been committed,
-        this waits until it is known; OutcomeUnknown is raised only when `run` is cancelled meanwhile.
+        Raises UnrunnableSaga, InjectionRefused, SagaExists, SecNotRunning, or StoreUnavailable (retryable) if the
+        store is away: then there is no such saga, and will be none. If the store went away when the creation may have
+        been committed, this waits until it is known; OutcomeUnknown is raised only when `run` is cancelled meanwhile.
 
         When this is cancelled the creation goes on: the end is nothing, or a saga that runs.
         """
         self._registry.check(dag)
         nursery = self._running_nursery()
+        for injection in injections:
+            Injections().add(injection, SagaExecution(saga_id, dag))
         self._reserve(saga_id)
         self._started.append(saga_id)
         reply = _Reply()
-        nursery.start_soon(self._create, saga_id, dag, reply)
+        nursery.start_soon(self._create, saga_id, dag, injections, reply)
         await reply.wait()
 
     async def recover(self, saga_id: SagaId) -> SagaStatus:
@@ -178,6 +190,12 @@ class Sec:
             raise DetailsGone(saga_id)
         return details
 
+    def inject(self, saga_id: SagaId, injection: Injection) -> None:
+        """Raises SagaNotFound for a saga that is not in memory, InjectionRefused if it would never fire."""
+        held = self._find(saga_id)
+        held.inject(injection)
+        self._log.warning("injection made", injection=describe(injection), **_fields(held))
+
     def sagas(self, *, after: SagaId | None = None, limit: int = DEFAULT_PAGE) -> list[SagaStatus]:
         """A page, by id, of the sagas in memory."""
         first = 0 if after is None else bisect_right(self._ids, after)
@@ -202,11 +220,13 @@ class Sec:
             raise held.lost
         return held.status()
 
-    async def _create(self, saga_id: SagaId, dag: SagaDag, reply: _Reply) -> None:
+    async def _create(self, saga_id: SagaId, dag: SagaDag, injections: Sequence[Injection], reply: _Reply) -> None:
         """In `run`'s nursery, not the caller's: nobody can stop it between the commit and the saga's start."""
         try:
             saga_log = await self._create_in_store(saga_id, dag)
             held = self._hold(self._executor(SagaExecution(saga_id, dag), saga_log))
+            for injection in injections:
+                held.inject(injection)
         except Exception as error:
             reply.refuse(error)
             return
@@ -246,12 +266,20 @@ class Sec:
             self._log.error("saga halted", exc_info=error, **_fields(held))
         else:
             self._log_outcome(held, outcome)
+            self._log_injections(held)
             self._detailed.append(held)
             if len(self._detailed) > DETAILED:
                 self._detailed.popleft().drop_details()
             self._ended.append(held.saga_id)
             while len(self._ended) > self._history:
                 self._forget(self._ended.popleft())
+
+    def _log_injections(self, held: HeldSaga) -> None:
+        details = held.details()
+        assert details is not None, "they are dropped later"
+        for state in details.injections:
+            if not state.fired:
+                self._log.warning("injection never fired", injection=describe(state.injection), **_fields(held))
 
     def _log_outcome(self, held: HeldSaga, outcome: Outcome) -> None:
         match outcome:
@@ -266,7 +294,12 @@ class Sec:
 
     def _executor(self, execution: SagaExecution, saga_log: SagaLogWriter) -> SagaExecutor:
         return SagaExecutor(
-            execution, saga_log, registry=self._registry, undo_retries=self._undo_retries, log=self._log
+            execution,
+            saga_log,
+            registry=self._registry,
+            undo_retries=self._undo_retries,
+            log=self._log,
+            crash=self._crash,
         )
 
     def _reserve(self, saga_id: SagaId) -> None:

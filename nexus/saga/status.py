@@ -10,6 +10,7 @@ from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 if TYPE_CHECKING:
     from nexus.saga.dag import SagaDag
     from nexus.saga.ids import SagaId
+    from nexus.saga.injection import InjectionState
     from nexus.saga.log import NodeStatus
 
 
@@ -47,11 +48,11 @@ class NodeDetails:
     since: float | None
     """When it got that status, in seconds since the epoch; None if an earlier process saw that."""
 
-    interrupted_actions: int
-    """Calls of the action that ended without an event, because their process died."""
+    repeated_actions: int
+    """Calls of the action after which there was another: their process died, or an injection asked for it."""
 
-    interrupted_undos: int
-    """The same for its undo action; those that ended in a transient error count, too."""
+    repeated_undos: int
+    """The same for its undo action, also after a transient error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,4 @@ class SagaDetails:
     status: SagaStatus
     dag: SagaDag
     nodes: tuple[NodeDetails, ...]
+    injections: tuple[InjectionState, ...]

@@ -29,11 +29,13 @@ from nexus.sagas.modules import load_saga_types
 from nexus.sagas.saga_types import SagaType, SagaTypeError, SagaTypes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import trio
 
     from nexus.db.pool import Pool
+    from nexus.saga.injection import Injection
 
 
 class Params(msgspec.Struct, frozen=True):
@@ -144,7 +146,7 @@ class Refusing(Sec):
         self.left = left
         self.error = error
 
-    async def create(self, saga_id: SagaId, dag: SagaDag) -> None:
+    async def create(self, saga_id: SagaId, dag: SagaDag, *, injections: Sequence[Injection] = ()) -> None:
         if not self.left:
             raise self.error
         self.left -= 1
