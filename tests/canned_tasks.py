@@ -38,6 +38,8 @@ SAGA_RECOVERY = {
     "ntotal_finished": 0,
     "ntotal_sec_errors_missing": 0,
     "ntotal_sec_errors_bad_state": 0,
+    "recent_losses": [],
+    "ntotal_lost_to_adoption": 0,
 }
 
 SAGA_RECOVERY_DESCRIPTION = (

@@ -10,6 +10,10 @@ saga-started channel, see `RecoveryPlan.new`.
     yes      yes            already_running
     no       yes            maybe_done      the first time
     no       yes            inferred_done   when it was maybe_done in the pass before
+    no       lost           lost_to_adoption
+
+A saga that another SEC has adopted is not listed for this one any more either. The SEC tells which those are, or they
+would be taken for finished.
 """
 
 from __future__ import annotations
@@ -21,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nexus.saga.ids import SagaId
-
-# TODO-robustness: a saga that another SEC has adopted is not listed for this one any more, so it ends as inferred_done.
-# It belongs in a bucket of its own, `lost_to_adoption`, which needs the current_sec of what is running here.
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class RestState:
 
     def after(self, plan: RecoveryPlan, *, recovered: Iterable[SagaId]) -> RestState:
         """The state to keep once `plan`, made from this state, was carried out and `recovered` run here."""
-        started = self.started.difference(plan.inferred_done).union(recovered)
+        gone = {*plan.inferred_done, *plan.lost_to_adoption, *plan.needs_recovery}
+        started = self.started.difference(gone).union(recovered)
         return RestState(started, frozenset(plan.maybe_done))
 
 
@@ -53,9 +55,10 @@ class RecoveryPlan:
     already_running: tuple[SagaId, ...]
     maybe_done: tuple[SagaId, ...]
     inferred_done: tuple[SagaId, ...]
+    lost_to_adoption: tuple[SagaId, ...]
 
     @classmethod
-    def new(cls, rest: RestState, *, in_progress: Iterable[SagaId]) -> RecoveryPlan:
+    def new(cls, rest: RestState, *, in_progress: Iterable[SagaId], adopted: Iterable[SagaId] = ()) -> RecoveryPlan:
         """Plan one pass.
 
         `in_progress` is what the database lists as assigned to this SEC and unfinished. `rest` must hold every saga
@@ -63,15 +66,22 @@ class RecoveryPlan:
         whatever was listed and was started here is then known as started here. The other way around, a saga created
         between the draining and the listing would look like one that nobody runs and be run twice.
 
+        `adopted` are the sagas that the SEC has lost to another SEC since the last pass. One that has come back since
+        is listed, and needs recovery as if it had never been here. All that were adopted from this SEC before the
+        *last* listing must be among them, or they would be inferred done: have the SEC check its claims first.
+
         What is not listed is more than one thing: a saga that has finished, or one that was announced and whose
         record was not written yet when the list was made. The next pass tells them apart: by then it is listed, or
         finished.
         """
         listed = frozenset(in_progress)
-        unlisted = rest.started - listed
+        lost = frozenset(adopted)
+        running = rest.started - lost
+        unlisted = running - listed
         return cls(
-            needs_recovery=tuple(sorted(listed - rest.started)),
-            already_running=tuple(sorted(listed & rest.started)),
+            needs_recovery=tuple(sorted(listed - running)),
+            already_running=tuple(sorted(listed & running)),
             maybe_done=tuple(sorted(unlisted - rest.maybe_done)),
             inferred_done=tuple(sorted(unlisted & rest.maybe_done)),
+            lost_to_adoption=tuple(sorted(lost - listed)),
         )

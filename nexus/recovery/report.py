@@ -7,7 +7,10 @@ The JSON's shape is upstream's, so that either omdb reads either Nexus:
      "last_pass": "NeverStarted" | {"Failed": {"message"}}
                 | {"Success": {"nfound", "nrecovered", "nfailed", "nskipped", "nremoved"}},
      "ntotal_recovered", "ntotal_failures", "ntotal_started", "ntotal_finished",
-     "ntotal_sec_errors_missing", "ntotal_sec_errors_bad_state"}
+     "ntotal_sec_errors_missing", "ntotal_sec_errors_bad_state",
+     "recent_losses": [{"time", "saga_id", "new_sec"}], "ntotal_lost_to_adoption"}
+
+but for the last two: upstream counts what another Nexus has adopted as finished.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RECENT = 128
-"""How many recoveries, and how many failures, are told one by one. The counters go on for ever."""
+"""How many recoveries, failures and losses are told one by one. The counters go on for ever."""
 
 FailureKind: TypeAlias = Literal["transient", "permanent"]
 
@@ -44,6 +47,14 @@ class RecoveryFailure(msgspec.Struct, frozen=True):
     current_sec: SecId
     kind: FailureKind
     message: str
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """A saga that ran here until another SEC adopted it."""
+
+    time: datetime
+    saga_id: SagaId
+    new_sec: SecId
 
 
 class PassFailure(msgspec.Struct, frozen=True):
@@ -81,11 +92,12 @@ class Execution:
 
     recoveries: tuple[Recovery, ...] = ()
     failures: tuple[RecoveryFailure, ...] = ()
+    losses: tuple[Loss, ...] = ()
     missing_from_sec: int = 0
     """Sagas inferred done that the SEC has never heard of: a bug."""
 
     bad_state_in_sec: int = 0
-    """Sagas inferred done that the SEC does not hold for done: a bug, or another SEC has them."""
+    """Sagas inferred done that the SEC does not hold for done: a bug."""
 
 
 class RecoveryReport(msgspec.Struct, frozen=True):
@@ -100,6 +112,8 @@ class RecoveryReport(msgspec.Struct, frozen=True):
     ntotal_finished: int = 0
     ntotal_sec_errors_missing: int = 0
     ntotal_sec_errors_bad_state: int = 0
+    recent_losses: tuple[Loss, ...] = ()
+    ntotal_lost_to_adoption: int = 0
 
     def after_failed_pass(self, message: str, *, nstarted: int) -> RecoveryReport:
         """The sagas could not be listed. `nstarted` were announced all the same."""
@@ -125,6 +139,8 @@ class RecoveryReport(msgspec.Struct, frozen=True):
             ntotal_finished=self.ntotal_finished + success.nremoved,
             ntotal_sec_errors_missing=self.ntotal_sec_errors_missing + execution.missing_from_sec,
             ntotal_sec_errors_bad_state=self.ntotal_sec_errors_bad_state + execution.bad_state_in_sec,
+            recent_losses=_last(self.recent_losses, execution.losses),
+            ntotal_lost_to_adoption=self.ntotal_lost_to_adoption + len(execution.losses),
         )
 
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from nexus.saga.action import ActionRegistry, AnyAction
+    from nexus.saga.errors import SagaLost
     from nexus.saga.execution import Outcome, SagaExecution
     from nexus.saga.logger import Logger
     from nexus.saga.store import CallKind, LogWrite, SagaLogWriter, StoredSaga
@@ -134,6 +135,10 @@ class SagaExecutor:
                 event.set()
         assert self._refusal is not None, "nothing else cancels the scope"
         raise self._refusal
+
+    def lose(self, lost: SagaLost) -> None:
+        """Stop: the claim is not in force any more."""
+        self._saga_log.refuse(lost)
 
     async def wait_succeeded(self, node_id: NodeId) -> None:
         """Wait until the node's `succeeded` is durable.

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from nexus.saga.errors import InjectionRefused, SagaEnded, SagaLost
+from nexus.saga.errors import InjectionRefused, SagaEnded
 from nexus.saga.execution import SagaSucceeded
 from nexus.saga.status import SagaDetails, SagaRunning, SagaState, SagaStatus
 
 if TYPE_CHECKING:
+    from nexus.saga.errors import SagaLost
     from nexus.saga.execution import Outcome
     from nexus.saga.executor import SagaExecutor
     from nexus.saga.injection import Injection
+    from nexus.saga.store import Claim
 
 
 class HeldSaga:
@@ -39,11 +41,19 @@ class HeldSaga:
         try:
             self._outcome = await self._executor.run()
             return self._outcome
-        except SagaLost as lost:
-            self.lost = lost
-            raise
         finally:
             self.ended.set()
+
+    @property
+    def claim(self) -> Claim | None:
+        """Under which the saga is held, until its end."""
+        return None if self._executor is None else self._executor.claim
+
+    def lose(self, lost: SagaLost) -> None:
+        """The claim is not in force any more. If the saga runs, `run` raises SagaLost."""
+        self.lost = lost
+        if self._executor is not None:
+            self._executor.lose(lost)
 
     def halt(self, reason: str) -> None:
         """The saga cannot go on in this process."""

@@ -10,6 +10,9 @@ end when `run` is cancelled, which is a crash as far as the sagas are concerned:
 them. Which sagas to recover, and when, is not decided here; `list_in_progress`, `drain_started` and `recover` are what
 that needs (list first, then drain: the id of a new saga is in the channel before its record is in the store).
 
+A third task checks every `CLAIM_CHECK_PERIOD_S` that the claims held are still in force: a saga that only waits writes
+nothing, and so would never hear from the store that another SEC has it.
+
 In memory are the sagas that run or are halted, and the last `history` that ended; those lost to another are not.
 """
 
@@ -35,6 +38,7 @@ from nexus.saga.errors import (
     SagaLost,
     SagaNotFound,
     SecNotRunning,
+    StoreUnavailable,
     UnrecoverableSaga,
     UnrunnableSaga,
 )
@@ -62,6 +66,9 @@ DETAILED = 100
 """How many ended sagas keep their DAG and the state of each node in memory, to be looked at."""
 
 DEFAULT_PAGE = 1_000
+
+CLAIM_CHECK_PERIOD_S = 10.0
+"""How long a saga that only waits may go on waiting here while another SEC runs it. A check reads one row a saga."""
 
 CREATE_PAUSE_S = 0.5
 """Between two tries to learn what became of a creation."""
@@ -97,12 +104,14 @@ class Sec:
         self._detailed: deque[HeldSaga] = deque()  # those of them that have their details
         self._starting: set[SagaId] = set()
         self._started: list[SagaId] = []
+        self._adopted: list[SagaLost] = []
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Started when sagas can be created and recovered."""
         async with trio.open_nursery() as store_nursery:
             await store_nursery.start(self._store.run)
+            store_nursery.start_soon(self._check_claims_for_ever)
             async with trio.open_nursery() as self._nursery:
                 task_status.started()
                 try:
@@ -174,6 +183,32 @@ class Sec:
         """A page, by id, of the sagas in the store that are assigned to this SEC and not at their end."""
         return await self._store.list_in_progress(self.sec_id, after=after, limit=limit)
 
+    async def check_claims(self) -> list[SagaLost]:
+        """Stop every saga held here whose claim is not in force any more, and return why.
+
+        Raises StoreUnavailable. Safe to call at any time, also beside the periodic check.
+        """
+        found: list[SagaLost] = []
+        after: SagaId | None = None
+        while page := self._page(after, DEFAULT_PAGE):
+            after = page[-1].saga_id
+            holding = {held.claim: held for held in page if held.claim is not None}
+            lost = await self._store.check_claims(list(holding)) if holding else {}
+            for claim, error in lost.items():
+                held = holding[claim]
+                if held.claim is None or held.lost is not None:
+                    continue
+                self._lose(held, error)
+                found.append(error)
+                if held.ended.is_set():  # it was halted, so no task of its own forgets it
+                    self._forget(held.saga_id)
+        return found
+
+    def drain_adopted(self) -> list[SagaLost]:
+        """What has been lost to other SECs since the last call; `owner` says to which. At most once for each saga."""
+        adopted, self._adopted = self._adopted, []
+        return adopted
+
     def drain_started(self) -> list[SagaId]:
         """The ids of the sagas created here since the last call, also of those whose creation failed."""
         started, self._started = self._started, []
@@ -198,8 +233,7 @@ class Sec:
 
     def sagas(self, *, after: SagaId | None = None, limit: int = DEFAULT_PAGE) -> list[SagaStatus]:
         """A page, by id, of the sagas in memory."""
-        first = 0 if after is None else bisect_right(self._ids, after)
-        return [self._held[saga_id].status() for saga_id in self._ids[first : first + limit]]
+        return [held.status() for held in self._page(after, limit)]
 
     async def wait_succeeded(self, saga_id: SagaId, node_name: str) -> None:
         """Return when that node's `succeeded` is durable.
@@ -258,8 +292,8 @@ class Sec:
         try:
             outcome = await held.run()
         except SagaLost as lost:
+            self._lose(held, lost)
             self._forget(held.saga_id)
-            self._log.warning("saga lost; not running it any more", reason=str(lost), **_fields(held))
         except Exception as error:
             # A refused write, or a bug. A saga that cannot go on does not stop the others, and stays listed.
             held.halt(_reason(error))
@@ -280,6 +314,22 @@ class Sec:
         for state in details.injections:
             if not state.fired:
                 self._log.warning("injection never fired", injection=describe(state.injection), **_fields(held))
+
+    async def _check_claims_for_ever(self) -> None:
+        while True:
+            await trio.sleep(CLAIM_CHECK_PERIOD_S)
+            try:
+                await self.check_claims()
+            except StoreUnavailable as error:
+                self._log.warning("claims could not be checked for now", error=str(error))
+
+    def _lose(self, held: HeldSaga, lost: SagaLost) -> None:
+        if held.lost is not None:
+            return
+        held.lose(lost)
+        if lost.owner not in (None, self.sec_id):
+            self._adopted.append(lost)
+        self._log.warning("saga lost; not running it any more", reason=str(lost), **_fields(held))
 
     def _log_outcome(self, held: HeldSaga, outcome: Outcome) -> None:
         match outcome:
@@ -313,6 +363,10 @@ class Sec:
         self._held[held.saga_id] = held
         insort(self._ids, held.saga_id)
         return held
+
+    def _page(self, after: SagaId | None, limit: int) -> list[HeldSaga]:
+        first = 0 if after is None else bisect_right(self._ids, after)
+        return [self._held[saga_id] for saga_id in self._ids[first : first + limit]]
 
     def _forget(self, saga_id: SagaId) -> None:
         del self._held[saga_id]

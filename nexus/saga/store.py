@@ -5,12 +5,14 @@ What every store promises (`tests/integration/saga/test_store_contract.py` holds
 - A saga's log takes writes under one *claim* only. `create` makes the first; every `claim` makes a new one, which is
   committed when it returns, and from then on whoever held an older one gets SagaLost for anything it enqueues or
   waits for, and nothing of it is written.
+- `check_claims` tells which claims are not in force any more, also to a holder that has nothing to write.
 - `load` reads what was written up to the claim: the DAG, all events, the attempts.
 - `SagaLogWriter.enqueue` is first in, first out for one saga. What is durable after a crash is a prefix of that.
 - `durable` returns once everything enqueued before the call is durable, whatever happens to the store meanwhile: a
   store that is away is waited for. Cancelling the wait does not cancel the write.
-- `create`, `claim`, `load`, `list_in_progress` and `abandon` are bounded in time: StoreUnavailable says that nothing
-  was written, its subclass OutcomeUnknown that it cannot be told. All of them may be repeated.
+- `create`, `claim`, `check_claims`, `load`, `list_in_progress`, `adopt` and `abandon` are bounded in time:
+  StoreUnavailable says that nothing was written, its subclass OutcomeUnknown that it cannot be told. All of them may
+  be repeated.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from nexus.saga.errors import SagaExists, SagaLost, SagaNotFound, StoreUnavailab
 from nexus.saga.log import NodeEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from nexus.saga.errors import SagaError
@@ -105,8 +107,12 @@ class SagaLogWriter(Protocol):
     def on_refused(self, callback: Callable[[SagaError], None], /) -> None:
         """Call it, once, when a write of this saga was refused for good, also if nobody waits for it.
 
-        The error is SagaLost or WriteRefused; `enqueue` and `durable` raise it from then on.
+        The error is SagaLost or WriteRefused; `enqueue` and `durable` raise it from then on. If it has happened
+        already, this calls it.
         """
+
+    def refuse(self, error: SagaLost, /) -> None:
+        """The claim is known to be lost. Write nothing more, and tell `on_refused`."""
 
     def enqueue(self, write: LogWrite, /) -> None:
         """Write it in the background. Raises what `on_refused` tells, if that has happened."""
@@ -124,6 +130,14 @@ class StoredSaga:
     events: tuple[NodeEvent, ...]
     attempts: tuple[NodeAttempt, ...]
     log: SagaLogWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """By id. What was not moved is in progress and locked by somebody: adopt again."""
+
+    moved: tuple[SagaId, ...]
+    not_moved: tuple[SagaId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +160,24 @@ class SecStore(Protocol):
     async def claim(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:
         """Take a new claim. Raises SagaNotFound, or SagaLost unless the saga is `sec_id`'s and in progress."""
 
+    async def check_claims(self, claims: Sequence[Claim]) -> dict[Claim, SagaLost]:
+        """Those of the claims, at most a page of them, that are not in force any more.
+
+        The claim under which a saga was brought to its end is not lost by that.
+        """
+
     async def load(self, claim: Claim) -> StoredSaga:
         """Read the saga. Raises SagaLost if the claim is not in force, CorruptLog if an event cannot be read."""
 
     async def list_in_progress(self, sec_id: SecId, *, after: SagaId | None = None, limit: int) -> list[InProgressSaga]:
         """A page of the sagas, running or unwinding, that are assigned to a SEC, by id."""
+
+    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
+        """Assign to `sec_id` every saga in progress of those SECs, under a claim and an adopt generation of its own.
+
+        Each of them is lost to whoever held it. A claim taken by this is used by nobody: recovering the saga takes
+        another. Bounded in time, whatever the others are doing; may be repeated.
+        """
 
     async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
         """Give the saga up: nothing is unwound and nobody recovers it. Raises SagaLost if the claim is not in force."""
@@ -215,6 +242,16 @@ class InMemorySecStore:
         row.claims.append(sec_id)
         return Claim(saga_id, sec_id, row.adopt_generation, len(row.claims))
 
+    async def check_claims(self, claims: Sequence[Claim]) -> dict[Claim, SagaLost]:
+        await self._reach()
+        lost: dict[Claim, SagaLost] = {}
+        for claim in claims:
+            try:
+                self._check_claim(claim)
+            except SagaLost as error:
+                lost[claim] = error
+        return lost
+
     async def load(self, claim: Claim) -> StoredSaga:
         await self._reach()
         row = self.checked(claim)
@@ -235,6 +272,18 @@ class InMemorySecStore:
         )[:limit]
         return [InProgressSaga(saga_id, self.rows[saga_id].created.name, self.rows[saga_id].state) for saga_id in page]
 
+    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
+        await self._reach()
+        others = set(from_secs) - {sec_id}
+        moved: list[SagaId] = []
+        for saga_id, row in self.rows.items():
+            if row.current_sec in others and row.state in IN_PROGRESS:
+                row.current_sec = sec_id
+                row.adopt_generation += 1
+                row.claims.append(sec_id)
+                moved.append(saga_id)
+        return Adoption(moved=tuple(sorted(moved)))
+
     async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
         await self._reach()
         row = self.checked(claim)
@@ -243,14 +292,18 @@ class InMemorySecStore:
         row.claims.append(claim.sec_id)
 
     def checked(self, claim: Claim) -> StoredRow:
-        """The row, if that claim is in force. Raises SagaLost."""
+        """The row, if that claim is in force and the saga in progress. Raises SagaLost."""
+        row = self._check_claim(claim)
+        if row.state not in IN_PROGRESS:
+            raise SagaLost(claim.saga_id, f"is {row.state}")
+        return row
+
+    def _check_claim(self, claim: Claim) -> StoredRow:
         row = self.rows[claim.saga_id]
         if row.current_sec != claim.sec_id or row.adopt_generation != claim.adopt_generation:
             raise SagaLost(claim.saga_id, f"was adopted by SEC {row.current_sec}", owner=row.current_sec)
         if len(row.claims) != claim.number:
             raise SagaLost(claim.saga_id, f"was claimed again ({len(row.claims)}, not {claim.number})")
-        if row.state not in IN_PROGRESS:
-            raise SagaLost(claim.saga_id, f"is {row.state}")
         return row
 
     async def reached(self) -> None:
@@ -273,6 +326,14 @@ class _InMemoryLog:
 
     def on_refused(self, callback: Callable[[SagaError], None], /) -> None:
         self._callback = callback
+        if self._refusal is not None:
+            callback(self._refusal)
+
+    def refuse(self, error: SagaLost, /) -> None:
+        if self._refusal is None:
+            self._refusal = error
+            if self._callback is not None:
+                self._callback(error)
 
     def enqueue(self, write: LogWrite, /) -> None:
         if self._refusal is not None:
@@ -286,9 +347,7 @@ class _InMemoryLog:
         try:
             row = self._store.checked(self.claim) if self._pending else None
         except SagaLost as lost:
-            self._refusal = lost
-            if self._callback is not None:
-                self._callback(lost)
+            self.refuse(lost)
             raise
         if row is not None:
             self._write(row)

@@ -29,6 +29,12 @@ class RecoveryFailure(msgspec.Struct):
     message: str
 
 
+class Loss(msgspec.Struct):
+    time: datetime
+    saga_id: str
+    new_sec: str
+
+
 class PassFailure(msgspec.Struct):
     message: str
 
@@ -64,17 +70,22 @@ class SagaRecoveryDetails(msgspec.Struct):
     ntotal_finished: int
     ntotal_sec_errors_missing: int
     ntotal_sec_errors_bad_state: int
+    recent_losses: list[Loss] = []
+    ntotal_lost_to_adoption: int = 0
+    """Not of upstream's: a Nexus that does not count them has none to tell."""
 
 
 def saga_recovery(details: SagaRecoveryDetails) -> list[Line]:
-    counters = (
+    counters = [
         ("sagas recovered:", details.ntotal_recovered),
         ("sagas recovery errors:", details.ntotal_failures),
         ("sagas observed started:", details.ntotal_started),
         ("sagas inferred finished:", details.ntotal_finished),
         ("missing from SEC:", details.ntotal_sec_errors_missing),
         ("bad state in SEC:", details.ntotal_sec_errors_bad_state),
-    )
+    ]
+    if details.ntotal_lost_to_adoption:
+        counters.append(("sagas lost to adoption:", details.ntotal_lost_to_adoption))
     return indent(
         [
             line("since Nexus started:"),
@@ -82,6 +93,7 @@ def saga_recovery(details: SagaRecoveryDetails) -> list[Line]:
             *_last_pass(details.last_pass),
             *_recoveries(details.recent_recoveries),
             *_failures(details.recent_failures),
+            *_losses(details.recent_losses),
         ],
         4,
     )
@@ -119,3 +131,11 @@ def _failures(failures: list[RecoveryFailure]) -> list[Line]:
     table = empty_table(("TIME", "SAGA_ID", "MESSAGE"), rows)
     heading = line((f"recent sagas recovery failures ({len(failures)}):", "failed"))
     return [heading, *indent(table, 4)]
+
+
+def _losses(losses: list[Loss]) -> list[Line]:
+    if not losses:
+        return []
+    rows = [(times.to_seconds(loss.time), loss.saga_id, loss.new_sec) for loss in losses]
+    table = empty_table(("TIME", "SAGA_ID", "NEW_OWNER"), rows)
+    return [line(f"sagas recently lost to adoption ({len(losses)}):"), *indent(table, 4)]

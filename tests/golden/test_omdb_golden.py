@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, canned_dns, closed_port, raw_server
 from canned_tasks import HEALTHY, ODD, SAGA_RECOVERY, task
@@ -389,7 +390,9 @@ def test_background_tasks_with_trouble() -> None:
 
 def test_every_form_of_saga_recovery() -> None:
     counts = {"nfound": 12, "nrecovered": 3, "nfailed": 2, "nskipped": 7, "nremoved": 5}
+    loss = {"time": "2024-08-12T20:21:00Z", "saga_id": str(UUID(int=7)), "new_sec": str(UUID(int=8))}
     forms = (
+        {**SAGA_RECOVERY, "recent_losses": [loss], "ntotal_lost_to_adoption": 1},
         {**SAGA_RECOVERY, "last_pass": "NeverStarted", "recent_recoveries": []},
         {**SAGA_RECOVERY, "last_pass": {"Success": counts}},
         {**SAGA_RECOVERY, "last_pass": {"Neither": {}}},

@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexus.recovery.plan import RecoveryPlan, RestState
-from nexus.recovery.report import Execution, Recovery, RecoveryFailure, RecoveryReport
+from nexus.recovery.report import Execution, Loss, Recovery, RecoveryFailure, RecoveryReport
 from nexus.saga.errors import SagaError, SagaNotFound, UnrecoverableSaga
 from nexus.saga.status import SagaRunning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from dropshot.logging import Log
     from nexus.recovery.report import FailureKind
+    from nexus.saga.errors import SagaLost
     from nexus.saga.ids import SagaId
     from nexus.saga.sec import Sec
 
@@ -38,6 +39,8 @@ class SagaRecovery:
         """One pass. A saga that cannot be recovered does not keep the others from it."""
         listed: list[SagaId] | SagaError
         try:
+            # Before the listing, where an adopted saga is missing as a finished one is.
+            await self._sec.check_claims()
             listed = await self._list_in_progress()
         except SagaError as error:
             listed = error
@@ -48,8 +51,9 @@ class SagaRecovery:
             self._log.warning("sagas could not be listed for recovery", error=str(listed))
             self._report = self._report.after_failed_pass(str(listed), nstarted=len(started))
             return self._report
-        plan = RecoveryPlan.new(self._rest, in_progress=listed)
-        execution = await self._execute(plan)
+        adopted = self._sec.drain_adopted()
+        plan = RecoveryPlan.new(self._rest, in_progress=listed, adopted=[lost.saga_id for lost in adopted])
+        execution = await self._execute(plan, adopted)
         self._rest = self._rest.after(plan, recovered=[recovery.saga_id for recovery in execution.recoveries])
         self._report = self._report.after_pass(plan, execution, nstarted=len(started))
         return self._report
@@ -62,7 +66,7 @@ class SagaRecovery:
             if len(page) < PAGE_SIZE:
                 return listed
 
-    async def _execute(self, plan: RecoveryPlan) -> Execution:
+    async def _execute(self, plan: RecoveryPlan, adopted: Sequence[SagaLost]) -> Execution:
         missing = bad_state = 0
         for saga_id in plan.inferred_done:
             try:
@@ -82,7 +86,8 @@ class SagaRecovery:
                 recoveries.append(Recovery(self._now(), saga_id))
             else:
                 failures.append(failure)
-        return Execution(tuple(recoveries), tuple(failures), missing, bad_state)
+        losses = [Loss(self._now(), lost.saga_id, lost.owner) for lost in adopted if lost.owner is not None]
+        return Execution(tuple(recoveries), tuple(failures), tuple(losses), missing, bad_state)
 
     async def _recover(self, saga_id: SagaId) -> RecoveryFailure | None:
         try:

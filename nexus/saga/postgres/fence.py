@@ -35,6 +35,8 @@ LOCK = f"SELECT {HOLDING} FROM saga WHERE id = %s FOR NO KEY UPDATE"
 # One saga whose row is locked, by whatever it may be, must not hold up all others.
 LOCK_THOSE_FREE = f"SELECT {HOLDING} FROM saga WHERE id = ANY(%s) FOR NO KEY UPDATE SKIP LOCKED"
 
+READ = f"SELECT {HOLDING} FROM saga WHERE id = ANY(%s)"
+
 FIND = "SELECT id FROM saga WHERE id = ANY(%s)"
 
 
@@ -52,21 +54,29 @@ class Holding:
 
     def check_owner(self, sec_id: SecId) -> None:
         """Raises SagaLost unless the saga is in progress and assigned to `sec_id`."""
-        if self.current_sec != sec_id:
-            whom = f"SEC {self.current_sec}" if self.current_sec else "no SEC"
-            raise SagaLost(self.saga_id, f"is assigned to {whom}, not to {sec_id}", owner=self.current_sec)
+        self._check_assigned(sec_id)
         if self.state not in IN_PROGRESS:
             raise SagaLost(self.saga_id, f"is {self.state}", owner=self.current_sec)
 
     def check_claim(self, claim: Claim) -> None:
-        """Raises SagaLost unless that claim is in force."""
+        """Raises SagaLost unless that claim is in force and the saga in progress."""
         self.check_owner(claim.sec_id)
+        self.check_newest(claim)
+
+    def check_newest(self, claim: Claim) -> None:
+        """Raises SagaLost if another claim was taken after that one."""
+        self._check_assigned(claim.sec_id)
         if (self.adopt_generation, self.claim) != (claim.adopt_generation, claim.number):
             raise SagaLost(
                 self.saga_id,
                 f"was claimed again: its claim is {self.claim}, not {claim.number}",
                 owner=self.current_sec,
             )
+
+    def _check_assigned(self, sec_id: SecId) -> None:
+        if self.current_sec != sec_id:
+            whom = f"SEC {self.current_sec}" if self.current_sec else "no SEC"
+            raise SagaLost(self.saga_id, f"is assigned to {whom}, not to {sec_id}", owner=self.current_sec)
 
 
 async def lock_saga(connection: Connection, saga_id: SagaId) -> Holding:
@@ -96,6 +106,12 @@ async def lock_free_sagas(
         return free, frozenset()
     found = await (await connection.execute(FIND, (missing,))).fetchall()
     return free, frozenset(SagaId(row[0]) for row in found)
+
+
+async def read_holdings(connection: Connection, saga_ids: Sequence[SagaId]) -> dict[SagaId, Holding]:
+    """As they are now, without a lock: what is superseded stays so, the rest may change at once."""
+    cursor = await connection.execute(READ, (list(saga_ids),))
+    return {holding.saga_id: holding for holding in map(_holding, await cursor.fetchall())}
 
 
 def _holding(row: TupleRow) -> Holding:

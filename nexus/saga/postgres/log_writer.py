@@ -173,6 +173,8 @@ class PostgresSagaLog:
 
     def on_refused(self, callback: Callable[[SagaError], None], /) -> None:
         self._callback = callback
+        if self._refusal is not None:
+            callback(self._refusal)
 
     def enqueue(self, write: LogWrite, /) -> None:
         if self._refusal is not None:
@@ -205,14 +207,17 @@ class PostgresSagaLog:
         self._lot.unpark_all()
 
     def put_back(self, rows: Sequence[LogRow]) -> None:
-        self._pending[:0] = rows
+        if self._refusal is None:
+            self._pending[:0] = rows
 
     def release(self) -> bool:
         """The writer has done with what it took. Whether it must come back."""
         self._queued = bool(self._pending)
         return self._queued
 
-    def refuse(self, error: SagaError) -> None:
+    def refuse(self, error: SagaError, /) -> None:
+        if self._refusal is not None:
+            return
         self._refusal = error
         self._pending = []
         self._lot.unpark_all()

@@ -8,6 +8,7 @@ it is run again after a commit that was taken for a failure.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
@@ -16,6 +17,7 @@ import trio
 from nexus.db.errors import DatabaseUnavailable
 from nexus.saga.errors import (
     OutcomeUnknown,
+    SagaLost,
     SagaNotFound,
     StoreUnavailable,
     WriteRefused,
@@ -23,17 +25,18 @@ from nexus.saga.errors import (
 from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
 from nexus.saga.payload import Payload
-from nexus.saga.postgres.fence import Holding, lock_saga
+from nexus.saga.postgres.adoption import adopt
+from nexus.saga.postgres.fence import Holding, lock_saga, read_holdings
 from nexus.saga.postgres.log_writer import LogWriter, PostgresSagaLog
 from nexus.saga.store import Claim, InProgressSaga, NodeAttempt, StoredSaga, StoredState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.saga.logger import Logger
-    from nexus.saga.store import AbandonReason, NewSaga, SagaLogWriter
+    from nexus.saga.store import AbandonReason, Adoption, NewSaga, SagaLogWriter
 
 T = TypeVar("T")
 
@@ -100,6 +103,20 @@ class PostgresSecStore:
 
         return await self._transact(raise_claim)
 
+    async def check_claims(self, claims: Sequence[Claim]) -> dict[Claim, SagaLost]:
+        holdings = await self._transact(partial(read_holdings, saga_ids=[claim.saga_id for claim in claims]))
+        lost: dict[Claim, SagaLost] = {}
+        for claim in claims:
+            holding = holdings.get(claim.saga_id)
+            if holding is None:
+                lost[claim] = SagaLost(claim.saga_id, "is not in the database any more")
+                continue
+            try:
+                holding.check_newest(claim)
+            except SagaLost as error:
+                lost[claim] = error
+        return lost
+
     async def load(self, claim: Claim) -> StoredSaga:
         # Not in the transaction that took the claim: at REPEATABLE READ that one does not see the event for whose
         # transaction its own lock had to wait.
@@ -138,6 +155,9 @@ class PostgresSecStore:
             return [InProgressSaga(SagaId(row[0]), row[1], StoredState(row[2])) for row in await cursor.fetchall()]
 
         return await self._transact(read)
+
+    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
+        return await adopt(self._transact, from_secs, sec_id=sec_id)
 
     async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
         time = datetime.now(UTC)

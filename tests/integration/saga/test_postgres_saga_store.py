@@ -31,13 +31,13 @@ from nexus.saga.errors import (
     WriteRefused,
 )
 from nexus.saga.execution import SagaFailed, SagaSucceeded
-from nexus.saga.ids import NodeId, SagaId
+from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
 from nexus.saga.payload import Payload, encode
-from nexus.saga.postgres import PostgresSecStore, fence, log_writer
+from nexus.saga.postgres import PostgresSecStore, adoption, fence, log_writer
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
-from nexus.saga.store import NewSaga, StateUpdate, StoredState
+from nexus.saga.store import Adoption, NewSaga, StateUpdate, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -99,10 +99,10 @@ async def serving(pool: Pool | FlakyPool, *, log: KeptLog | None = None) -> Asyn
 
 @asynccontextmanager
 async def running(
-    store: PostgresSecStore, registry: ActionRegistry, *, log: KeptLog | None = None
+    store: PostgresSecStore, registry: ActionRegistry, *, sec_id: SecId = SEC_ID, log: KeptLog | None = None
 ) -> AsyncIterator[Sec]:
     async with trio.open_nursery() as nursery:
-        sec = Sec(SEC_ID, store=store, registry=registry, log=log or KeptLog())
+        sec = Sec(sec_id, store=store, registry=registry, log=log or KeptLog())
         await nursery.start(sec.run)
         with trio.fail_after(60):
             yield sec
@@ -451,6 +451,121 @@ async def run_unless_lost(sec: Sec, saga_id: SagaId, ended: list[SagaId]) -> Non
     except (SagaLost, SagaNotFound):
         return
     ended.append(saga_id)
+
+
+# --- adoption --------------------------------------------------------------------------------------------------------
+
+
+async def test_g4_adopted_from_a_sec_that_is_still_writing(conninfo: str) -> None:
+    """In the middle of its sagas, some of which only wait: no event of an older claim is in any log afterwards."""
+    saga_ids = [number(value) for value in range(20)]
+    parked = [number(value) for value in range(100, 105)]
+    gate = trio.Event()
+
+    async def act(context: ActionContext[int]) -> str:
+        if context.saga_id in parked and context.claim == 1:
+            await gate.wait()
+        await trio.lowlevel.checkpoint()
+        return "made"
+
+    registry = ActionRegistry([Action("lab.act", act, params=int)])
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        async with serving(pool) as theirs, serving(pool) as ours, running(theirs, registry) as stale:
+            async with trio.open_nursery() as nursery:
+                for saga_id in saga_ids + parked:
+                    nursery.start_soon(stale.create, saga_id, SHAPE.dag())
+            adopted = await ours.adopt([SEC_ID], sec_id=OTHER_SEC_ID)
+            at_adoption = await counts_of_events(pool)
+            assert set(parked) <= set(adopted.moved)
+            assert adopted.not_moved == ()
+            await stale.check_claims()
+            for status in stale.sagas():
+                with suppress(SagaLost, SagaNotFound):
+                    await stale.wait_ended(status.saga_id)
+            after = await counts_of_events(pool)
+            assert all(after[saga_id] == at_adoption[saga_id] for saga_id in adopted.moved if saga_id in after)
+            assert not {status.saga_id for status in stale.sagas()} & set(adopted.moved)
+            assert {lost.saga_id for lost in stale.drain_adopted()} == set(adopted.moved)
+            async with running(ours, registry, sec_id=OTHER_SEC_ID) as sec:
+                assert sorted(saga.saga_id for saga in await sec.list_in_progress()) == list(adopted.moved)
+                for saga_id in adopted.moved:
+                    await sec.recover(saga_id)
+                for saga_id in adopted.moved:
+                    assert (await sec.wait_ended(saga_id)).state == SagaSucceeded()
+            for saga_id in saga_ids + parked:
+                assert await end_of_log(pool, saga_id) == "succeeded"
+        history = await rows(pool, "SELECT saga_id, claim, adopt_generation, reason FROM saga_claim WHERE claim > 1")
+        assert sorted(history) == sorted(
+            claim for moved in adopted.moved for claim in ((moved, 2, 2, "adopted"), (moved, 3, 2, "recovered"))
+        )
+
+
+async def counts_of_events(pool: Pool) -> dict[object, object]:
+    return {row[0]: row[1] for row in await rows(pool, "SELECT saga_id, count(*) FROM saga_node_event GROUP BY 1")}
+
+
+async def test_adoption_passes_over_what_is_locked_and_says_so(conninfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adoption, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(adoption, "WAIT_FOR_A_LOCK", "SET LOCAL lock_timeout = '20ms'")
+    monkeypatch.setattr(adoption, "BATCH", 3)
+    saga_ids = [number(value) for value in range(10)]
+    locked = number(4), number(8)
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        await created(store, saga_ids)
+        async with pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT 1 FROM saga WHERE id = ANY(%s) FOR UPDATE", (list(locked),))
+            adopted = await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID)
+        assert adopted.not_moved == locked
+        assert set(adopted.moved) == set(saga_ids) - set(locked)
+        assert (await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID)).moved == locked
+        assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'adopted'") == [(10,)]
+
+
+async def test_adoption_waits_for_what_a_stopped_process_has_locked(
+    conninfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the server ends its transaction: then everything has moved."""
+    monkeypatch.setattr(fence, "FREE_THE_LOCKS_OF_A_STOPPED_PROCESS", "SET LOCAL transaction_timeout = '100ms'")
+    monkeypatch.setattr(adoption, "FREE_THE_LOCKS_OF_A_STOPPED_PROCESS", "SET LOCAL transaction_timeout = '5s'")
+    saga_ids = [number(value) for value in range(10)]
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        await created(store, saga_ids)
+        stopped = await Connection.connect(conninfo)
+        await stopped.execute("BEGIN")
+        await fence.lock_free_sagas(stopped, saga_ids[:7])
+        assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID) == Adoption(tuple(saga_ids))
+        await stopped.close()
+
+
+async def test_adoption_in_doubt(conninfo: str) -> None:
+    """Each saga moves once, and is reported, though the answer to a commit was lost."""
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        flaky = RetryingPool(pool)
+        async with serving(flaky) as store:
+            await created(store, [number(1), number(2)])
+            flaky.doubts = 1
+            assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID) == Adoption((number(1), number(2)))
+        assert flaky.doubts == 0
+        assert await rows(pool, "SELECT claim, adopt_generation FROM saga") == [(2, 2), (2, 2)]
+        assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'adopted'") == [(2,)]
+
+
+class RetryingPool(FlakyPool):
+    """Runs a transaction that has written twice, as the pool does when its connection falls during the commit."""
+
+    doubts = 0
+
+    async def transaction(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
+        async def watched(connection: Connection) -> tuple[T, bool]:
+            result = await fn(connection)
+            wrote = await (await connection.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")).fetchone()
+            return result, wrote == (True,)
+
+        result, wrote = await self._pool.transaction(watched)
+        if wrote and self.doubts:
+            self.doubts -= 1
+            result, _ = await self._pool.transaction(watched)
+        return result
 
 
 # --- many at once ----------------------------------------------------------------------------------------------------

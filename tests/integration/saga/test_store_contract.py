@@ -18,11 +18,11 @@ from nexus.saga.action_error import ActionFailed, UndoActionError
 from nexus.saga.dag import ActionNode, DagBuilder
 from nexus.saga.errors import SagaError, SagaExists, SagaLost, SagaNotFound
 from nexus.saga.execution import SagaFailed
-from nexus.saga.ids import NodeId, SagaId
+from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
 from nexus.saga.payload import Payload, decode, encode, to_json_value
 from nexus.saga.sec import Sec
-from nexus.saga.store import NewSaga, NodeAttempt, StateUpdate, StoredState
+from nexus.saga.store import Adoption, NewSaga, NodeAttempt, StateUpdate, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +178,63 @@ async def test_after_done_nothing_is_written(open_store: OpenStore) -> None:
         with pytest.raises(SagaLost, match="is done"):
             await write(log, SUCCEEDED)
         assert await store.list_in_progress(SEC_ID, limit=10) == []
+
+
+async def test_claims_are_checked(open_store: OpenStore) -> None:
+    """Superseded, adopted, abandoned, at its end, and in force."""
+    async with open_store() as store:
+        logs = [await store.create(replace(NEW, saga_id=number(value))) for value in range(5)]
+        superseded, adopted, abandoned, ended, in_force = (log.claim for log in logs)
+        await store.claim(superseded.saga_id, sec_id=SEC_ID)
+        await store.abandon(abandoned, reason="unrecoverable", comment="why")
+        await write(logs[3], StateUpdate(StoredState.DONE))
+        theirs = await store.create(replace(NEW, saga_id=number(5), sec_id=OTHER_SEC_ID))
+        await store.adopt([OTHER_SEC_ID], sec_id=SEC_ID)
+        lost = await store.check_claims([superseded, abandoned, ended, in_force, adopted, theirs.claim])
+        assert set(lost) == {superseded, abandoned, theirs.claim}
+        assert lost[theirs.claim].owner == SEC_ID
+        assert await store.check_claims([]) == {}
+
+
+async def test_adoption(open_store: OpenStore) -> None:
+    """What is in progress moves, under a new claim, once; what others hold, or nobody runs any more, stays."""
+    third = SecId(UUID(int=0x3))
+    async with open_store() as store:
+        logs = [await store.create(replace(NEW, saga_id=number(value), sec_id=OTHER_SEC_ID)) for value in range(5)]
+        await write(logs[1], StateUpdate(StoredState.UNWINDING))
+        await write(logs[2], STARTED, StateUpdate(StoredState.DONE))
+        await store.abandon(logs[3].claim, reason="unrecoverable", comment="why")
+        own = await store.create(replace(NEW, saga_id=number(6)))
+        await store.create(replace(NEW, saga_id=number(7), sec_id=third))
+        assert await store.adopt([OTHER_SEC_ID, SEC_ID], sec_id=SEC_ID) == Adoption((number(0), number(1), number(4)))
+        assert await store.adopt([OTHER_SEC_ID], sec_id=SEC_ID) == Adoption(())
+        assert [saga.saga_id for saga in await store.list_in_progress(SEC_ID, limit=10)] == [
+            number(value) for value in (0, 1, 4, 6)
+        ]
+        assert [saga.saga_id for saga in await store.list_in_progress(third, limit=10)] == [number(7)]
+        with pytest.raises(SagaLost) as caught:
+            await write(logs[0], STARTED)
+        assert caught.value.owner == SEC_ID
+        claim = await store.claim(number(0), sec_id=SEC_ID)
+        assert (claim.number, claim.adopt_generation) == (3, 2)
+        await write((await store.load(claim)).log, NodeEvent.started(number(0), NODE))
+        await write(own, STARTED)
+        with pytest.raises(SagaLost):
+            await store.claim(number(0), sec_id=OTHER_SEC_ID)
+
+
+async def test_a_log_that_is_told_of_its_loss(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        log = await store.create(NEW)
+        refusals: list[SagaError] = []
+        log.refuse(SagaLost(SAGA_ID, "is gone"))
+        log.refuse(SagaLost(SAGA_ID, "is gone again"))
+        log.on_refused(refusals.append)
+        assert [str(refusal) for refusal in refusals] == [f"saga {SAGA_ID} is gone"]
+        with pytest.raises(SagaLost, match="is gone"):
+            await log.durable()
+        with pytest.raises(SagaLost, match="is gone"):
+            log.enqueue(STARTED)
 
 
 async def test_abandoned(open_store: OpenStore) -> None:

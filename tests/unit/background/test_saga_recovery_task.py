@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from nexus.background.tasks.saga_recovery import SagaRecovery
-from nexus.recovery.report import Failed, PassFailure, PassSuccess, RecoveryReport, Succeeded
+from nexus.recovery.report import Failed, Loss, PassFailure, PassSuccess, RecoveryReport, Succeeded
 from nexus.saga.action import Action, ActionContext, ActionRegistry
 from nexus.saga.dag import DagBuilder, SagaDag
 from nexus.saga.errors import StoreUnavailable
@@ -213,18 +213,33 @@ async def test_a_saga_without_its_code_here_is_recovered_and_waits() -> None:
 
 
 async def test_inferred_done_is_checked_against_the_sec() -> None:
-    """Two ways to vanish from the database's list that are not an end: never created there, or taken by another SEC."""
+    """A way to vanish from the database's list that is not an end: never created there."""
     store = InMemorySecStore()
     async with process(store) as only:
-        await only.sec.create(saga(1), gated())
-        await trio.testing.wait_all_tasks_blocked()  # a later write would tell the SEC that the saga is lost
-        store.rows[saga(1)].current_sec = OTHER_SEC_ID
         store.go_away()
         with pytest.raises(StoreUnavailable):
             await only.sec.create(saga(2), gated())
         store.come_back()
         assert await only.recovery_pass() == success()
-        assert await only.recovery_pass() == success(removed=2)
+        assert await only.recovery_pass() == success(removed=1)
         report = await only.recovery.activate()
-    assert (report.ntotal_sec_errors_bad_state, report.ntotal_sec_errors_missing) == (1, 1)
-    assert (report.ntotal_started, report.ntotal_finished) == (2, 2)
+    assert (report.ntotal_sec_errors_bad_state, report.ntotal_sec_errors_missing) == (0, 1)
+    assert (report.ntotal_started, report.ntotal_finished) == (1, 1)
+
+
+async def test_a_saga_that_another_sec_adopted_is_stopped_and_told_apart_from_finished_ones() -> None:
+    """It only waits, so it never writes, and never would notice."""
+    store = InMemorySecStore()
+    async with process(store) as only:
+        await only.sec.create(saga(1), gated())
+        assert await only.recovery_pass() == success(found=1, skipped=1)
+        await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID)
+        await only.sec.create(saga(2), gated())
+        assert await only.recovery_pass() == success(found=1, skipped=1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [status.saga_id for status in only.sec.sagas()] == [saga(2)]
+        assert await only.recovery_pass() == success(found=1, skipped=1)
+        report = await only.recovery.activate()
+    assert report.recent_losses == (Loss(NOW, saga(1), OTHER_SEC_ID),)
+    assert (report.ntotal_lost_to_adoption, report.ntotal_finished) == (1, 0)
+    assert (report.ntotal_sec_errors_bad_state, report.ntotal_sec_errors_missing) == (0, 0)

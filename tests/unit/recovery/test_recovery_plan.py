@@ -11,10 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus.recovery.plan import RecoveryPlan, RestState
-from nexus.recovery.report import RECENT, Execution, FailureKind, PassSuccess, Recovery, RecoveryFailure, RecoveryReport
+from nexus.recovery.report import (
+    RECENT,
+    Execution,
+    FailureKind,
+    Loss,
+    PassSuccess,
+    Recovery,
+    RecoveryFailure,
+    RecoveryReport,
+)
 from nexus.saga.ids import SagaId, SecId
 
 SEC = SecId(UUID(int=0xA4))
+OTHER_SEC = SecId(UUID(int=0xE6))
 START = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -32,7 +42,7 @@ class Simulator:
         self.report = RecoveryReport()
         self.fails: dict[SagaId, FailureKind] = {}
         self.now = START
-        self._announced = 0
+        self.adopted: list[SagaId] = []
 
     def saga_announced(self, saga_id: SagaId) -> None:
         self.channel.append(saga_id)
@@ -51,6 +61,11 @@ class Simulator:
         """Left by a crash, or adopted: in the database, and this process has never heard of it."""
         self.database.add(saga_id)
 
+    def saga_adopted_by_another_sec(self, saga_id: SagaId) -> None:
+        """As the SEC finds out when it checks its claims."""
+        self.database.discard(saga_id)
+        self.adopted.append(saga_id)
+
     def snapshot_db(self) -> frozenset[SagaId]:
         return frozenset(self.database)
 
@@ -58,7 +73,8 @@ class Simulator:
         self.now += timedelta(minutes=10)
         listed = self.snapshot_db() if snapshot is None else snapshot
         nstarted = self._drain()
-        plan = RecoveryPlan.new(self.rest, in_progress=listed)
+        adopted, self.adopted = self.adopted, []
+        plan = RecoveryPlan.new(self.rest, in_progress=listed, adopted=adopted)
         recovered = [saga_id for saga_id in plan.needs_recovery if saga_id not in self.fails]
         failures = tuple(
             RecoveryFailure(self.now, saga_id, SEC, self.fails[saga_id], "not today")
@@ -70,7 +86,8 @@ class Simulator:
                 self.database.discard(failure.saga_id)  # abandoned
         recoveries = tuple(Recovery(self.now, saga_id) for saga_id in recovered)
         self.rest = self.rest.after(plan, recovered=recovered)
-        self.report = self.report.after_pass(plan, Execution(recoveries, failures), nstarted=nstarted)
+        losses = tuple(Loss(self.now, saga_id, OTHER_SEC) for saga_id in adopted)
+        self.report = self.report.after_pass(plan, Execution(recoveries, failures, losses), nstarted=nstarted)
         return plan
 
     def failed_pass(self, message: str) -> None:
@@ -96,7 +113,7 @@ def test_before_the_first_pass() -> None:
 
 def test_nothing_to_do() -> None:
     sim = Simulator()
-    assert sim.recovery_pass() == RecoveryPlan((), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), ())
     assert sim.last == success()
 
 
@@ -116,7 +133,7 @@ def test_the_walkthrough() -> None:
     assert sim.last == success()
     assert sim.recovery_pass().inferred_done == (saga(1),)
     assert sim.last == success(removed=1)
-    assert sim.recovery_pass() == RecoveryPlan((), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), ())
     assert (sim.report.ntotal_recovered, sim.report.ntotal_started, sim.report.ntotal_finished) == (1, 0, 1)
 
 
@@ -189,8 +206,44 @@ def test_a_permanent_failure_is_not() -> None:
     sim.saga_assigned_by_another_process(saga(1))
     sim.fails = {saga(1): "permanent"}
     assert sim.recovery_pass().needs_recovery == (saga(1),)
-    assert sim.recovery_pass() == RecoveryPlan((), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), ())
     assert sim.report.recent_failures[0].kind == "permanent"
+
+
+def test_a_saga_that_another_sec_adopted_has_not_finished() -> None:
+    sim = Simulator()
+    sim.saga_starts(saga(1))
+    sim.saga_starts(saga(2))
+    sim.recovery_pass()
+    sim.saga_adopted_by_another_sec(saga(1))
+    plan = sim.recovery_pass()
+    assert (plan.lost_to_adoption, plan.already_running) == ((saga(1),), (saga(2),))
+    assert sim.recovery_pass() == RecoveryPlan((), (saga(2),), (), (), ())
+    assert (sim.report.ntotal_lost_to_adoption, sim.report.ntotal_finished) == (1, 0)
+    assert [(loss.saga_id, loss.new_sec) for loss in sim.report.recent_losses] == [(saga(1), OTHER_SEC)]
+
+
+def test_a_saga_that_was_adopted_and_is_noticed_a_pass_later() -> None:
+    sim = Simulator()
+    sim.saga_starts(saga(1))
+    sim.saga_finishes(saga(1))
+    assert sim.recovery_pass().maybe_done == (saga(1),)
+    sim.saga_adopted_by_another_sec(saga(1))
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), lost_to_adoption=(saga(1),))
+    assert sim.rest == RestState()
+
+
+def test_a_saga_that_was_adopted_and_came_back() -> None:
+    sim = Simulator()
+    sim.saga_starts(saga(1))
+    sim.saga_adopted_by_another_sec(saga(1))
+    sim.saga_assigned_by_another_process(saga(1))
+    sim.fails = {saga(1): "transient"}
+    assert sim.recovery_pass() == RecoveryPlan((saga(1),), (), (), (), ())
+    sim.fails = {}
+    assert sim.recovery_pass().needs_recovery == (saga(1),)
+    assert sim.recovery_pass().already_running == (saga(1),)
+    assert sim.report.ntotal_lost_to_adoption == 1
 
 
 def test_the_database_is_away_for_a_pass() -> None:
@@ -244,20 +297,25 @@ def test_report_as_json() -> None:
         "ntotal_finished": 0,
         "ntotal_sec_errors_missing": 0,
         "ntotal_sec_errors_bad_state": 0,
+        "recent_losses": [],
+        "ntotal_lost_to_adoption": 0,
     }
 
 
 ids = st.frozensets(st.integers(0, 12).map(saga))
 
 
-@given(started=ids, maybe_done=ids, listed=ids)
+@given(started=ids, maybe_done=ids, adopted=ids, listed=ids)
 def test_every_saga_is_in_exactly_one_bucket(
-    started: frozenset[SagaId], maybe_done: frozenset[SagaId], listed: frozenset[SagaId]
+    started: frozenset[SagaId], maybe_done: frozenset[SagaId], adopted: frozenset[SagaId], listed: frozenset[SagaId]
 ) -> None:
     rest = RestState(started, maybe_done & started)
-    plan = RecoveryPlan.new(rest, in_progress=listed)
-    buckets = [*plan.needs_recovery, *plan.already_running, *plan.maybe_done, *plan.inferred_done]
-    assert sorted(buckets) == sorted(started | listed)
+    plan = RecoveryPlan.new(rest, in_progress=listed, adopted=adopted)
+    buckets = [
+        *(*plan.needs_recovery, *plan.already_running),
+        *(*plan.maybe_done, *plan.inferred_done, *plan.lost_to_adoption),
+    ]
+    assert sorted(buckets) == sorted(started | listed | adopted)
     after = rest.after(plan, recovered=plan.needs_recovery)
     assert after.maybe_done <= after.started
-    assert after.started == (started | listed) - frozenset(plan.inferred_done)
+    assert after.started == ((started - adopted) | listed) - frozenset(plan.inferred_done)

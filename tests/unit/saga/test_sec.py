@@ -33,7 +33,7 @@ from nexus.saga.executor import UndoRetries
 from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
 from nexus.saga.payload import encode
-from nexus.saga.sec import Sec
+from nexus.saga.sec import CLAIM_CHECK_PERIOD_S, Sec
 from nexus.saga.status import SagaRunning
 from nexus.saga.store import InMemorySecStore, NodeAttempt, StoredState
 
@@ -519,6 +519,47 @@ async def test_g4_a_saga_that_was_adopted_is_given_up_and_the_others_are_kept() 
         assert [status.saga_id for status in sec.sagas()] == [number(1)]
     assert log_of(store) == before
     assert ("warning", "saga lost; not running it any more") in [line[:2] for line in log.lines]
+
+
+async def test_g4_a_saga_that_only_waits_is_given_up_when_the_claims_are_checked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It writes nothing by which it could notice. Also one that is held here without its code."""
+    store = InMemorySecStore()
+    gate = Gate()
+    wait, elsewhere = action("wait", gate.run), action("elsewhere", gate.run)
+    dag = DagBuilder("t").append(wait.node("a")).build(Params())
+    async with running(store, alike(elsewhere)) as gone:
+        await gone.create(number(2), DagBuilder("t").append(elsewhere.node("a")).build(Params()))
+    async with running(store, alike(wait)) as sec:
+        await sec.create(SAGA_ID, dag)
+        await sec.recover(number(2))
+        await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID)
+        await sec.create(number(3), dag)
+        with pytest.raises(SagaLost, match=f"was adopted by SEC {OTHER_SEC_ID}"):
+            await sec.wait_ended(SAGA_ID)
+        assert trio.current_time() == pytest.approx(CLAIM_CHECK_PERIOD_S)
+        await wait_all_tasks_blocked()
+        assert [status.saga_id for status in sec.sagas()] == [number(3)]
+        assert sorted(lost.saga_id for lost in sec.drain_adopted()) == [number(2), SAGA_ID]
+        assert sec.drain_adopted() == []
+        assert await sec.check_claims() == []
+
+
+async def test_claims_are_checked_again_after_the_store_was_away(autojump_clock: trio.testing.MockClock) -> None:
+    store = InMemorySecStore()
+    gate, log = Gate(), KeptLog()
+    wait = action("wait", gate.run)
+    async with running(store, alike(wait), log=log) as sec:
+        await sec.create(SAGA_ID, DagBuilder("t").append(wait.node("a")).build(Params()))
+        adopt(store)
+        store.go_away()
+        await trio.sleep(2.5 * CLAIM_CHECK_PERIOD_S)
+        assert len(sec.sagas()) == 1
+        assert [line[1] for line in log.lines].count("claims could not be checked for now") == 2
+        store.come_back()
+        with pytest.raises(SagaLost):
+            await sec.wait_ended(SAGA_ID)
 
 
 async def test_g4_two_processes_of_one_sec_id() -> None:
