@@ -47,7 +47,9 @@ class HeldSaga:
     @property
     def claim(self) -> Claim | None:
         """Under which the saga is held, until its end."""
-        return None if self._executor is None else self._executor.claim
+        if self._executor is None or self._outcome is not None:
+            return None
+        return self._executor.claim
 
     def lose(self, lost: SagaLost) -> None:
         """The claim is not in force any more. If the saga runs, `run` raises SagaLost."""
