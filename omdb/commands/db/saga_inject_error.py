@@ -34,8 +34,8 @@ that when it next tries.  What an action of its does until then is not stopped."
 def inject_error(saga_id: UUID, /, *, bypass_sec_check: bool = False, session: Session) -> int:
     """Make the running nodes of a saga fail, so that it unwinds.
 
-    Takes effect when the saga is next recovered: when its Nexus starts, or its saga_recovery task is activated. This
-    changes the database and needs -w. It asks before it does.
+    Takes effect when the saga is next recovered, as its Nexus does when it starts. This changes the database and needs
+    -w. It asks before it does.
 
     Parameters
     ----------

@@ -24,6 +24,7 @@ from nexus.clients.resolver import (
     answers_query,
     decode_answer,
     encode_query,
+    resolve_instance,
     resolve_service,
 )
 
@@ -144,9 +145,9 @@ def test_a_name_that_does_not_fit_is_refused(name: str) -> None:
         encode_query(Question(name, RecordType.A), query_id=1)
 
 
-def resolve(answers: dict[Question, bytes]) -> tuple[list[SocketAddr], list[Question]]:
+def resolve(answers: dict[Question, bytes], *, instance: str | None = None) -> tuple[list[SocketAddr], list[Question]]:
     asked: list[Question] = []
-    steps = resolve_service(SERVICE.name)
+    steps = resolve_service(SERVICE.name) if instance is None else resolve_instance(SERVICE.name, instance)
     question = next(steps)
     try:
         while True:
@@ -199,3 +200,16 @@ def test_no_address_at_all_names_the_targets() -> None:
 def test_an_answer_keeps_what_it_is_about() -> None:
     answer = decode_answer(reply(SERVICE), SERVICE)
     assert answer == Answer(SERVICE, 0, truncated=False, answers=(), additionals=())
+
+
+def test_an_instance_is_a_target_that_has_it_in_its_name() -> None:
+    two = Question("two.host", RecordType.AAAA)
+    answers = {
+        SERVICE: reply(
+            SERVICE, f"{SERVICE.name} 0 IN SRV 0 0 12221 one.host.", f"{SERVICE.name} 0 IN SRV 1 0 12223 two.host."
+        ),
+        two: reply(two, "two.host 0 IN AAAA ::2"),
+        Question("two.host", RecordType.A): reply(Question("two.host", RecordType.A), flags=0),
+    }
+    assert resolve(answers, instance="two")[0] == [SocketAddr("::2", 12223)]
+    assert resolve(answers, instance="three")[0] == []
