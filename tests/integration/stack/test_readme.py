@@ -8,6 +8,7 @@ the README.
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ BLOCK = re.compile(r"<!-- terminal (\d) -->\n```console\n(.*?)```\n", re.DOTALL)
 
 READY = {"omicron-dev run-all": r"second Nexus config:", "-m nexus ": r"INFO ready"}
 """Programs that stay in the foreground, and the line after which the reader turns to the next terminal."""
+
+CONFIRMED = "y/N: y\n"
+"""On the page: what a command asked, and the answer that was typed."""
 
 VOLATILE = re.compile(
     r"(?P<uuid>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -82,31 +86,32 @@ class Reader:
                 done.append(f"$ {command}\n{documented}")
                 continue
             typed = VOLATILE.sub(lambda match: self.live.get(match[0], match[0]), command)
-            output = self._run(terminal, typed)
+            output = self._run(terminal, typed, confirms=CONFIRMED in documented)
             pairs = zip(VOLATILE.finditer(documented), VOLATILE.finditer(output), strict=False)
             self.live |= {said[0]: came[0] for said, came in pairs}
             done.append(f"$ {typed}\n{output}")
         return f"<!-- terminal {terminal} -->\n```console\n{''.join(done)}```\n"
 
-    def _run(self, terminal: str, command: str) -> str:
+    def _run(self, terminal: str, command: str, *, confirms: bool = False) -> str:
         for words, ready in READY.items():
             if words in f"{command} ":
                 return self._start(terminal, command, ready)
         script = f"{command}\nstatus=$?\nexport -p > exports\nexit $status\n"
-        ran = subprocess.run(
-            ["bash", "-c", script],
-            cwd=self.directory,
-            env=self.env | self.exports,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=START_TIMEOUT_S,
-            check=False,
-        )
+        with typing("y\n") if confirms else nullcontext(subprocess.DEVNULL) as stdin:
+            ran = subprocess.run(
+                ["bash", "-c", script],
+                cwd=self.directory,
+                env=self.env | self.exports,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=START_TIMEOUT_S,
+                check=False,
+            )
         exported = (self.directory / "exports").read_text()
         self.exports = dict(re.findall(r'^declare -x (OMDB_\w+)="(.*)"$', exported, re.MULTILINE))
-        return ran.stdout
+        return ran.stdout.replace("y/N: ", CONFIRMED) if confirms else ran.stdout
 
     def _start(self, terminal: str, command: str, ready: str) -> str:
         program = Foreground(command, self.directory, self.env)
@@ -137,6 +142,18 @@ class Foreground:
             self._process.send_signal(signal.SIGINT)
             self.lines.rest()
             assert self._process.wait(STOP_TIMEOUT_S) == 0
+
+
+@contextmanager
+def typing(text: str) -> Iterator[int]:
+    """A terminal at which somebody has typed that."""
+    keyboard, terminal = pty.openpty()
+    try:
+        os.write(keyboard, text.encode())
+        yield terminal
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
 
 
 def _commands(block: str) -> Iterator[tuple[str, str]]:
