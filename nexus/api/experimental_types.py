@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
 
+from nexus.api.types import SagaState
+
+Call: TypeAlias = Literal["action", "undo"]
+Event: TypeAlias = Literal["started", "succeeded", "failed", "undo_started", "undo_finished", "undo_failed"]
+
 MAX_CREATED_AT_ONCE = 10_000
+
+
+class FailInjection(msgspec.Struct, frozen=True, tag_field="kind", tag="fail"):
+    """The action or undo action is not called; it fails."""
+
+    node_name: str
+    call: Call
+
+
+class RepeatInjection(msgspec.Struct, frozen=True, tag_field="kind", tag="repeat"):
+    """It is called `times` times in all."""
+
+    node_name: str
+    call: Call
+    times: int
+
+
+class CrashInjection(msgspec.Struct, frozen=True, tag_field="kind", tag="crash_at"):
+    """The process kills itself before, or after, that event of the node is durable."""
+
+    node_name: str
+    event: Event
+    when: Literal["before", "after"]
+
+
+Injection: TypeAlias = FailInjection | RepeatInjection | CrashInjection
 
 
 class CreateSagas(msgspec.Struct, frozen=True):
@@ -16,6 +48,8 @@ class CreateSagas(msgspec.Struct, frozen=True):
     name: str
     params: msgspec.Raw = msgspec.Raw()
     count: Annotated[int, msgspec.Meta(ge=1, le=MAX_CREATED_AT_ONCE)] = 1
+    injections: tuple[Injection, ...] = ()
+    """Made in each of the sagas, before anything of it runs."""
 
 
 class CreatedSagas(msgspec.Struct, frozen=True):
@@ -40,6 +74,41 @@ class DagNode(msgspec.Struct, frozen=True):
     label: str
     action_name: str | None
     parents: list[int]
+
+
+class SagaNode(DagNode, frozen=True):
+    """`status` is that of the log. `since` is when the node got it, null if an earlier process saw that."""
+
+    status: str
+    since: datetime | None
+    waiting_on: list[str]
+    """The nodes that must succeed before this one starts."""
+
+    held: bool
+    """Its action waits to be released."""
+
+    repeated_actions: int
+    repeated_undos: int
+
+
+class InjectionView(msgspec.Struct, frozen=True):
+    injection: Injection
+    fired: bool
+
+
+class SagaDetails(msgspec.Struct, frozen=True):
+    """A saga in the memory of its Nexus, node by node. `waiting_for` says why it cannot go on there."""
+
+    id: UUID
+    name: str
+    state: SagaState
+    unwinding: bool
+    waiting_for: str | None
+    sec_id: UUID
+    claim: int
+    params: Any
+    nodes: list[SagaNode]
+    injections: list[InjectionView]
 
 
 class SagaTypeView(msgspec.Struct, frozen=True):

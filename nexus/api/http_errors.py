@@ -10,7 +10,7 @@ from dropshot.app import error_response
 from dropshot.errors import HttpError, internal_error
 from nexus.db.errors import DatabaseUnavailable
 from nexus.errors import InternalError, NexusError, ObjectNotFound, ServiceUnavailable
-from nexus.saga.errors import SagaEnded, SagaError, SagaExists, SagaLost, SagaNotFound
+from nexus.saga.errors import DetailsGone, InjectionRefused, SagaEnded, SagaError, SagaExists, SagaLost, SagaNotFound
 
 if TYPE_CHECKING:
     from quart_trio.wrappers import TrioResponse
@@ -37,7 +37,9 @@ def http_error(error: Exception) -> HttpError:
             return HttpError(error.status, str(error), error_code=error.error_code)
         case SagaNotFound():
             return http_error(ObjectNotFound.by_id("saga-dbg", error.saga_id))
-        case SagaLost() | SagaEnded() | SagaExists():
+        case DetailsGone():
+            return HttpError(404, str(error), error_code="Not Found")
+        case SagaLost() | SagaEnded() | SagaExists() | InjectionRefused():
             return HttpError(409, str(error), error_code="Conflict")
         case DatabaseUnavailable() | psycopg.OperationalError() | SagaError(retryable=True):
             return http_error(ServiceUnavailable(str(error)))

@@ -1,12 +1,14 @@
-"""What upstream's internal API does not have, under `/experimental`: making sagas by name, releasing held ones."""
+"""What upstream's internal API does not have, under `/experimental`: making sagas by name, looking at them node by
+node, breaking them on purpose, and releasing held ones.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dropshot.app import path_uuid, read_json, reply
-from nexus.api.experimental_types import CreatedSagas, CreateSagas, ReleasedNodes, ReleaseSaga
-from nexus.api.saga_views import saga_type_view
+from dropshot.app import no_content, path_uuid, read_json, reply
+from nexus.api.experimental_types import CreatedSagas, CreateSagas, Injection, ReleasedNodes, ReleaseSaga
+from nexus.api.saga_views import injection, saga_details_view, saga_type_view
 from nexus.saga.ids import SagaId
 from nexus.sagas.bulk import create_sagas
 
@@ -29,7 +31,23 @@ def add_experimental_routes(app: App, startup: Startup) -> None:
         wanted = await read_json(CreateSagas)
         params = bytes(wanted.params) or None
         dags = services.catalog.types.dags(wanted.name, params, count=wanted.count)
-        return reply(CreatedSagas([*await create_sagas(services.sec, dags)]))
+        injections = [injection(each) for each in wanted.injections]
+        return reply(CreatedSagas([*await create_sagas(services.sec, dags, injections=injections)]))
+
+    @app.get("/experimental/sagas/<saga_id>")
+    async def saga_details(saga_id: str) -> TrioResponse:
+        id_ = SagaId(path_uuid(saga_id, "saga_id"))
+        services = startup.services
+        held = services.catalog.holds.held(id_)
+        return reply(saga_details_view(services.sec.details(id_), sec_id=services.sec.sec_id, held=held))
+
+    @app.post("/experimental/sagas/<saga_id>/inject")
+    async def saga_inject(saga_id: str) -> TrioResponse:
+        id_ = SagaId(path_uuid(saga_id, "saga_id"))
+        sec = startup.services.sec
+        wanted: Injection = await read_json(Injection)  # type: ignore[arg-type]
+        sec.inject(id_, injection(wanted))
+        return no_content()
 
     @app.post("/experimental/sagas/<saga_id>/release")
     async def saga_release(saga_id: str) -> TrioResponse:

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
 from nexus.api import types
-from nexus.api.experimental_types import DagNode, SagaTypeView
+from nexus.api.experimental_types import (
+    CrashInjection,
+    DagNode,
+    FailInjection,
+    InjectionView,
+    RepeatInjection,
+    SagaDetails,
+    SagaNode,
+    SagaTypeView,
+)
 from nexus.saga import action_error
 from nexus.saga.dag import ActionNode, ConstantNode, EndNode, StartNode
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.ids import NodeId
+from nexus.saga.injection import CrashAt, Fail, Repeat
+from nexus.saga.log import EventKind, NodeStatus
 from nexus.saga.payload import to_json_value
 from nexus.saga.status import SagaRunning
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nexus.api import experimental_types
+    from nexus.saga import status
     from nexus.saga.action_error import ActionError
     from nexus.saga.dag import Node, SagaDag
+    from nexus.saga.ids import SecId
+    from nexus.saga.injection import Injection
     from nexus.saga.status import SagaState, SagaStatus
     from nexus.sagas.saga_types import AnySagaType
 
@@ -32,6 +50,65 @@ def saga_type_view(saga_type: AnySagaType, sample: SagaDag | None) -> SagaTypeVi
         msgspec.json.schema(saga_type.params),
         None if sample is None else to_json_value(sample.params),
         None if sample is None else dag_nodes(sample),
+    )
+
+
+def saga_details_view(details: status.SagaDetails, *, sec_id: SecId, held: Collection[str]) -> SagaDetails:
+    """`held` are the nodes whose actions wait to be released."""
+    state = details.status.state
+    running = state if isinstance(state, SagaRunning) else None
+    return SagaDetails(
+        id=details.status.saga_id,
+        name=details.status.saga_name,
+        state=_state(state),
+        unwinding=running is not None and running.unwinding,
+        waiting_for=None if running is None else running.waiting_for,
+        sec_id=sec_id,
+        claim=details.status.claim,
+        params=to_json_value(details.dag.params),
+        nodes=[_saga_node(details, node, held=held) for node in dag_nodes(details.dag)],
+        injections=[InjectionView(_injection_view(each.injection), each.fired) for each in details.injections],
+    )
+
+
+def injection(view: experimental_types.Injection) -> Injection:
+    match view:
+        case FailInjection(node_name, call):
+            return Fail(node_name, call)
+        case RepeatInjection(node_name, call, times):
+            return Repeat(node_name, call, times)
+        case CrashInjection(node_name, event, when):
+            return CrashAt(node_name, EventKind(event), when)
+    assert_never(view)
+
+
+def _injection_view(injection: Injection) -> experimental_types.Injection:
+    match injection:
+        case Fail(node_name, call):
+            return FailInjection(node_name, call)
+        case Repeat(node_name, call, times):
+            return RepeatInjection(node_name, call, times)
+        case CrashAt(node_name, event, when):
+            return CrashInjection(node_name, event.value, when)
+    assert_never(injection)
+
+
+def _saga_node(details: status.SagaDetails, node: DagNode, *, held: Collection[str]) -> SagaNode:
+    known = details.nodes[node.node_id]
+    state = details.status.state
+    waits = known.status is NodeStatus.NEVER_STARTED and isinstance(state, SagaRunning) and not state.unwinding
+    return SagaNode(
+        **msgspec.structs.asdict(node),
+        status=known.status,
+        since=None if known.since is None else datetime.fromtimestamp(known.since, UTC),
+        waiting_on=[
+            details.nodes[parent].name
+            for parent in node.parents
+            if waits and details.nodes[parent].status is not NodeStatus.SUCCEEDED
+        ],
+        held=node.name in held,
+        repeated_actions=known.repeated_actions,
+        repeated_undos=known.repeated_undos,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
     from uuid import UUID
 
-    from nexus.api.experimental_types import CreatedSagas, SagaTypeView
+    from nexus.api.experimental_types import CreatedSagas, Injection, ReleasedNodes, SagaDetails, SagaTypeView
     from nexus.api.types import BackgroundTask, DemoSaga
     from nexus.ids import DemoSagaId
 
@@ -186,6 +186,33 @@ def decode_created_sagas(body: bytes) -> CreatedSagas:
     from nexus.api.experimental_types import CreatedSagas
 
     return _decode(body, CreatedSagas)
+
+
+def view_saga_details(saga_id: UUID) -> Request:
+    return Request("GET", f"/experimental/sagas/{saga_id}")
+
+
+def decode_saga_details(body: bytes) -> SagaDetails:
+    from nexus.api.experimental_types import SagaDetails
+
+    return _decode(body, SagaDetails)
+
+
+def inject_into_saga(saga_id: UUID, injection: Injection) -> Request:
+    import msgspec
+
+    return Request("POST", f"/experimental/sagas/{saga_id}/inject", msgspec.json.encode(injection))
+
+
+def release_saga(saga_id: UUID, *, node_name: str | None) -> Request:
+    """One node, held or yet to be; or all that are held."""
+    return Request("POST", f"/experimental/sagas/{saga_id}/release", json.dumps({"node_name": node_name}).encode())
+
+
+def decode_released_nodes(body: bytes) -> ReleasedNodes:
+    from nexus.api.experimental_types import ReleasedNodes
+
+    return _decode(body, ReleasedNodes)
 
 
 # --- background tasks ------------------------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nexus.saga import SagaDag, Sec
+    from nexus.saga.injection import Injection
 
 AT_ONCE = 256
 """Creations that wait for the database at the same time. It takes them in batches; more would only hold memory."""
 
 
-async def create_sagas(sec: Sec, dags: Sequence[SagaDag]) -> list[SagaId]:
-    """Make a saga of each DAG; returns their ids once all are durable and run.
+async def create_sagas(sec: Sec, dags: Sequence[SagaDag], *, injections: Sequence[Injection] = ()) -> list[SagaId]:
+    """Make a saga of each DAG, each with these injections; returns their ids once all are durable and run.
 
     Raises ServiceUnavailable if some could not be made: it says how many there are now. Any other error of
     `Sec.create` is raised as it is.
@@ -33,7 +34,7 @@ async def create_sagas(sec: Sec, dags: Sequence[SagaDag]) -> list[SagaId]:
         for dag in waiting:
             saga_id = SagaId(uuid4())
             try:
-                await sec.create(saga_id, dag)
+                await sec.create(saga_id, dag, injections=injections)
             except SagaError as error:
                 refused.append(error)
                 return

@@ -12,17 +12,85 @@ from __future__ import annotations
 
 import json
 
+from nexus.api.experimental_types import CrashInjection, FailInjection, RepeatInjection, SagaNode
+from nexus.api.types import SagaFailed, SagaStuck
 from omdb.render.text import indent, line, printable
+from omdb.render.times import to_milliseconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from nexus.api.experimental_types import DagNode, SagaTypeView
+    from nexus.api.experimental_types import DagNode, Injection, InjectionView, SagaDetails, SagaTypeView
     from omdb.render.text import Line
 
 _REQUIRED = "required"
+
+_STATUS_STYLES = {
+    "started": "running",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "undo_started": "running",
+    "undo_failed": "stuck",
+}
+
+
+def saga_lines(saga: SagaDetails) -> list[Line]:
+    """A saga in memory: what is known of it as a whole, its DAG with the status of each node, its injections."""
+    state = saga.state.__struct_config__.tag
+    assert isinstance(state, str), "saga states are tagged by name"
+    facts = [
+        ("saga id", line(str(saga.id))),
+        ("saga name", line(printable(saga.name))),
+        ("state", line((state, state), ", unwinding" if saga.unwinding else "")),
+        ("SEC", line(f"{saga.sec_id}, under claim {saga.claim}")),
+        ("parameters", line(printable(json.dumps(saga.params)))),
+    ]
+    if saga.waiting_for is not None:
+        facts.append(("waiting for", line((printable(saga.waiting_for), "warning"))))
+    if isinstance(saga.state, SagaFailed | SagaStuck):
+        facts.append(("failed node", line(printable(saga.state.error_node_name))))
+    if isinstance(saga.state, SagaStuck):
+        facts.append(("stuck in undoing", line(printable(saga.state.undo_error_node_name))))
+    width = max(len(name) for name, _ in facts) + 2
+    lines = [(*line(f"{name}:".ljust(width)), *value) for name, value in facts]
+    lines += [(), line(f"+ saga execution: {saga.id}"), *tree(saga.nodes, _node_line)]
+    if saga.injections:
+        lines += [(), line("injections:"), *(line("  ", *_injection_spans(each)) for each in saga.injections)]
+    return lines
+
+
+def _node_line(node: DagNode) -> Line:
+    assert isinstance(node, SagaNode), "a saga's nodes have a status"
+    notes = []
+    if node.since is not None:
+        notes.append(f"since {to_milliseconds(node.since)}")
+    if node.held:
+        notes.append("held until it is released")
+    if node.waiting_on:
+        notes.append(f"waits for {', '.join(map(printable, node.waiting_on))}")
+    if node.repeated_actions:
+        notes.append(f"calls of the action before this one: {node.repeated_actions}")
+    if node.repeated_undos:
+        notes.append(f"calls of the undo before this one: {node.repeated_undos}")
+    status = (printable(node.status), _STATUS_STYLES.get(node.status, ""))
+    return line(status, ": ", node_text(node), "".join(f"; {note}" for note in notes))
+
+
+def _injection_spans(view: InjectionView) -> Line:
+    fired = ("fired", "failed") if view.fired else ("not fired", "warning")
+    return line(fired, f": {printable(_injection_text(view.injection))}")
+
+
+def _injection_text(injection: Injection) -> str:
+    match injection:
+        case FailInjection(node_name, call):
+            return f'fail the {call} of "{node_name}"'
+        case RepeatInjection(node_name, call, times):
+            return f'call the {call} of "{node_name}" {times} times'
+        case CrashInjection(node_name, event, when):
+            return f'crash {when} "{event}" of "{node_name}" is durable'
 
 
 def saga_type_lines(saga_type: SagaTypeView) -> list[Line]:

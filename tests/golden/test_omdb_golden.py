@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import msgspec
 from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, canned_dns, closed_port, raw_server
 from canned_tasks import HEALTHY, ODD, SAGA_RECOVERY, task
 from golden_files import check_golden
@@ -182,6 +183,15 @@ def test_sagas() -> None:
         check_golden("omdb/sagas.txt", Redactor().redact_ports(transcript(commands, environ={"OMDB_NEXUS_URL": url})))
 
 
+DIAMOND = [
+    dag_node(0, "image", '(constant = "alpine")', None, [4]),
+    dag_node(1, "disk", "CreateDisk", "diamond.create_disk", [0]),
+    dag_node(2, "address\x1b[2J", "AllocateAddress", "diamond.allocate_address", [0]),
+    dag_node(3, "server", "Boot", "diamond.boot", [1, 2]),
+    dag_node(4, "(start node)", "(start node)", None, []),
+    dag_node(5, "(end node)", "(end node)", None, [3]),
+]
+
 SAGA_TYPES = [
     {
         "name": "demo",
@@ -208,14 +218,7 @@ SAGA_TYPES = [
             },
         },
         "default_params": {"size_gib": 8, "hold": ["disk"], "mode": "fast", "comment": None},
-        "nodes": [
-            dag_node(0, "image", '(constant = "alpine")', None, [4]),
-            dag_node(1, "disk", "CreateDisk", "diamond.create_disk", [0]),
-            dag_node(2, "address\x1b[2J", "AllocateAddress", "diamond.allocate_address", [0]),
-            dag_node(3, "server", "Boot", "diamond.boot", [1, 2]),
-            dag_node(4, "(start node)", "(start node)", None, []),
-            dag_node(5, "(end node)", "(end node)", None, [3]),
-        ],
+        "nodes": DIAMOND,
     },
     {"name": "mine", "params": {"type": "integer"}, "default_params": None, "nodes": None},
 ]
@@ -247,6 +250,113 @@ def test_creating_sagas_by_name() -> None:
         canned.answers["POST /experimental/sagas"] = (400, refusal)
         text += "\n" + transcript(["-w nexus sagas create dmo"], environ=environ)
     check_golden("omdb/saga_types.txt", Redactor().redact_ports(text))
+
+
+def saga_node(node: dict[str, object], status: str, **changes: object) -> dict[str, object]:
+    rest: dict[str, object] = {
+        "since": None,
+        "waiting_on": [],
+        "held": False,
+        "repeated_actions": 0,
+        "repeated_undos": 0,
+    }
+    return {**node, "status": status, **rest, **changes}
+
+
+SINCE = "2024-08-12T20:20:41.714Z"
+RUNNING_SAGA = {
+    "id": SAGAS[0][0],
+    "name": "diamond",
+    "state": {"state": "running"},
+    "unwinding": False,
+    "waiting_for": None,
+    "sec_id": "e6bff1ff-24fb-49dc-a54e-c6a350cd4d6c",
+    "claim": 2,
+    "params": {"size_gib": 8, "hold": ["disk"]},
+    "nodes": [
+        saga_node(DIAMOND[0], "succeeded"),
+        saga_node(DIAMOND[1], "started", since=SINCE, held=True, repeated_actions=1),
+        saga_node(DIAMOND[2], "succeeded", since=SINCE),
+        saga_node(DIAMOND[3], "never_started", waiting_on=["disk"]),
+        saga_node(DIAMOND[4], "succeeded"),
+        saga_node(DIAMOND[5], "never_started", waiting_on=["server"]),
+    ],
+    "injections": [
+        {"injection": {"kind": "repeat", "node_name": "address\x1b[2J", "call": "action", "times": 2}, "fired": True},
+        {"injection": {"kind": "fail", "node_name": "server", "call": "action"}, "fired": False},
+        {
+            "injection": {"kind": "crash_at", "node_name": "disk", "event": "undo_started", "when": "after"},
+            "fired": False,
+        },
+    ],
+}
+STUCK_SAGA = {
+    **RUNNING_SAGA,
+    "id": SAGAS[3][0],
+    "state": SAGAS[3][1],
+    "nodes": [
+        saga_node(DIAMOND[0], "succeeded"),
+        saga_node(DIAMOND[1], "undo_failed", since=SINCE, repeated_undos=9),
+        saga_node(DIAMOND[2], "undo_finished", since=SINCE),
+        saga_node(DIAMOND[3], "failed", since=SINCE),
+        saga_node(DIAMOND[4], "succeeded"),
+        saga_node(DIAMOND[5], "never_started"),
+    ],
+    "injections": [],
+}
+WAITING_SAGA = {
+    **RUNNING_SAGA,
+    "id": SAGAS[1][0],
+    "unwinding": True,
+    "waiting_for": "actions not registered here: diamond.boot",
+    "injections": [],
+    "nodes": [saga_node(dag_node(0, "(start node)", "(start node)", None, []), "succeeded")],
+}
+
+
+def saga_path(saga: dict[str, object]) -> str:
+    return f"/experimental/sagas/{saga['id']}"
+
+
+def test_showing_sagas() -> None:
+    missing = f'not found: saga-dbg with id "{SAGAS[2][0]}"'
+    canned = CannedHttp({f"GET {saga_path(saga)}": (200, saga) for saga in (RUNNING_SAGA, STUCK_SAGA, WAITING_SAGA)})
+    refusal = {"request_id": REQUEST_ID, "error_code": "ObjectNotFound", "message": missing}
+    canned.answers[f"GET /experimental/sagas/{SAGAS[2][0]}"] = (404, refusal)
+    with canned.serve() as url:
+        commands = [f"nexus sagas show {saga['id']}" for saga in (RUNNING_SAGA, STUCK_SAGA, WAITING_SAGA)]
+        commands += [f"nexus sagas show {SAGAS[2][0]}", f"--color always nexus sagas show {RUNNING_SAGA['id']}"]
+        text = transcript(commands, environ={"OMDB_NEXUS_URL": url})
+    check_golden("omdb/saga_show.txt", Redactor().redact_ports(text))
+
+
+def test_breaking_and_releasing_sagas() -> None:
+    path = saga_path(RUNNING_SAGA)
+    canned = CannedHttp(
+        {f"POST {path}/inject": (204, b""), f"POST {path}/release": (200, {"node_names": ["disk", "route"]})}
+    )
+    inject, release = (f"nexus sagas {word} {RUNNING_SAGA['id']}" for word in ("inject", "release"))
+    with canned.serve() as url:
+        environ = {"OMDB_NEXUS_URL": url}
+        commands = [
+            f"{inject} disk fail-action",
+            *(f"-w {inject} disk {fault}" for fault in ("fail-undo", "repeat-action=3", "crash-after=undo_started")),
+            *(f"-w {inject} disk {fault}" for fault in ("fail", "repeat-action=x", "crash-before=end")),
+            f"{release}",
+            f"-w {release}",
+            f"-w {release} disk",
+        ]
+        text = transcript(commands, environ=environ)
+        assert [msgspec.json.decode(body) for _, _, body in canned.requests] == [
+            {"kind": "fail", "node_name": "disk", "call": "undo"},
+            {"kind": "repeat", "node_name": "disk", "call": "action", "times": 3},
+            {"kind": "crash_at", "node_name": "disk", "event": "undo_started", "when": "after"},
+            {"node_name": None},
+            {"node_name": "disk"},
+        ]
+        canned.answers[f"POST {path}/release"] = (200, {"node_names": []})
+        text += "\n" + transcript([f"-w {release}"], environ=environ)
+    check_golden("omdb/saga_faults.txt", Redactor().redact_ports(text))
 
 
 def test_no_sagas() -> None:
