@@ -260,7 +260,7 @@ def saga_node(node: dict[str, object], status: str, **changes: object) -> dict[s
         "repeated_actions": 0,
         "repeated_undos": 0,
     }
-    return {**node, "status": status, **rest, **changes}
+    return {**node, "status": status, "since": None, "waiting_on": [], "held": False, **rest, **changes}
 
 
 SINCE = "2024-08-12T20:20:41.714Z"
