@@ -6,6 +6,7 @@ ever, and every failure is an OmdbError of a line or two that names the address.
 
 from __future__ import annotations
 
+import logging
 import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +20,8 @@ from omdb.errors import OmdbError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from psycopg.abc import PQGen
+
     from omdb.log import Log
     from omdb.safety import DestructiveToken
 
@@ -30,6 +33,9 @@ CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 30
 LOCK_TIMEOUT_S = 10
 
+SILENCE_TIMEOUT_S = STATEMENT_TIMEOUT_S + 5
+"""For a server that no longer minds its own timeout, because it was stopped or cannot be reached any more."""
+
 WRITE_ATTEMPTS = 5
 """A transaction that collided with another (SQLSTATE 40001, 40P01) changed nothing, and is tried again."""
 
@@ -40,6 +46,21 @@ _SESSION = (
     f"-c timezone=UTC -c default_transaction_read_only=on"
     f" -c statement_timeout={STATEMENT_TIMEOUT_S}s -c lock_timeout={LOCK_TIMEOUT_S}s"
 )
+
+
+# psycopg warns of a rollback that fails because the connection is gone, beside the exception that says so.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
+
+class _Connection(psycopg.Connection):
+    """Waits for no answer longer than SILENCE_TIMEOUT_S."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, timeout or SILENCE_TIMEOUT_S)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer in {timeout or SILENCE_TIMEOUT_S:g} s") from None
 
 
 class Database:
@@ -62,7 +83,7 @@ class Database:
         options = f"{parameters.get('options') or ''} {_SESSION}".strip()
         log.debug("connecting to the database", address=address)
         try:
-            connection = psycopg.connect(url, autocommit=True, options=options, connect_timeout=CONNECT_TIMEOUT_S)
+            connection = _Connection.connect(url, autocommit=True, options=options, connect_timeout=CONNECT_TIMEOUT_S)
         except psycopg.errors.ConnectionTimeout:
             raise OmdbError(
                 f"no answer from the database at {address} within {CONNECT_TIMEOUT_S} s; does it speak Postgres?"

@@ -223,3 +223,11 @@ def test_checking_that_the_sec_is_gone(database_url: str, monkeypatch: pytest.Mo
         say("DNS knows no Nexus at all.", {"OMDB_DNS_SERVER": f"{LOOPBACK}:{dns_port}"})
     say("There is no DNS.", {"OMDB_DNS_SERVER": f"{LOOPBACK}:{dns_port}"})
     check_golden("omdb/db_sec_check.txt", redactor.redact_ports(redact_url(text, database_url)))
+
+
+def test_warnings_in_colour(database_url: str) -> None:
+    store(database_url, demo(1))
+    commands = [f"--color always -w db saga {verb} {demo(1).id} --bypass-sec-check" for verb in REPAIRS]
+    commands.append(f"--color always db saga show {demo(1).id}")
+    text = transcript(commands, environ={"OMDB_DB_URL": database_url})
+    check_golden("omdb/db_colour.txt", redact_url(text, database_url))

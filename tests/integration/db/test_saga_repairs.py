@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+import trio
+from database_proxy import proxied
 from omdb_driver import NOW
+from psycopg.conninfo import conninfo_to_dict
 from stored_sagas import FIRST_NEXUS, demo
 
 from nexus.db.saga_reads import OMDB_SEC_ID, find_saga, read_claims, read_events
@@ -155,6 +158,21 @@ def test_a_lost_connection_is_told(url: str) -> None:
         with pytest.raises(OmdbError, match="the connection was lost"):
             opened.write(give_up, TOKEN)
     assert state(url) == UNTOUCHED
+
+
+async def test_a_server_that_falls_silent_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "SILENCE_TIMEOUT_S", 0.2)
+
+    def repair() -> None:
+        with connected(proxy_url) as opened:
+            trio.from_thread.run_sync(setattr, proxy, "silent", True)
+            opened.write(give_up, TOKEN)
+
+    with trio.fail_after(30):
+        async with proxied(url) as (proxy, conninfo):
+            proxy_url = f"postgresql://root@127.0.0.1:{proxy.port}/{conninfo_to_dict(conninfo)['dbname']}"
+            with pytest.raises(OmdbError, match=r"the connection was lost: no answer in 0\.2 s$"):
+                await trio.to_thread.run_sync(repair)
 
 
 def wait_until_somebody_waits(url: str) -> None:
