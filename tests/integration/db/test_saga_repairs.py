@@ -91,7 +91,7 @@ def test_what_an_injection_writes(url: str) -> None:
 
 
 @pytest.mark.parametrize("isolation", ["read committed", "serializable"])
-def test_an_event_that_was_being_written_is_not_missed(url: str, isolation: str) -> None:
+def test_g4_an_event_that_was_being_written_is_not_missed(url: str, isolation: str) -> None:
     """The node succeeds in a transaction that the injection has to wait for: then there is nothing to inject into."""
     with connected(url, isolation) as opened, psycopg.connect(url) as writer, ThreadPoolExecutor() as threads:
         writer.execute(LOCK, (SAGA_ID,))

@@ -100,7 +100,7 @@ async def test_a_saga_that_is_abandoned_while_nexus_is_away(database_url: str) -
         assert (again.code, again.stderr.splitlines()[-1]) == (1, f"Error: saga {saga_id} is already abandoned")
 
 
-async def test_a_nexus_that_still_runs_the_saga_writes_nothing_more(database_url: str) -> None:
+async def test_g4_a_nexus_that_still_runs_a_repaired_saga_writes_nothing_more(database_url: str) -> None:
     async with world(database_url) as w, w.nexus() as nexus:
         await w.initialize_rack(nexus)
         await nexus.ready()

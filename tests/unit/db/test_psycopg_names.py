@@ -1,4 +1,4 @@
-"""Every private name of psycopg that `nexus.db.connection` leans on is still there and still what it was."""
+"""Every private name of psycopg that `nexus.db.connection` or `omdb.database` leans on is there and what it was."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_methods_that_are_replaced(name: str) -> None:
 
 
 def test_wait_takes_what_it_took() -> None:
-    assert list(inspect.signature(psycopg.AsyncConnection.wait).parameters) == ["self", "gen", "interval", "timeout"]
+    for connection in (psycopg.AsyncConnection, psycopg.Connection):
+        assert list(inspect.signature(connection.wait).parameters) == ["self", "gen", "interval", "timeout"]
+    assert issubclass(psycopg.errors._WaitTimeout, Exception)
 
 
 def test_states_are_bit_sets() -> None:
