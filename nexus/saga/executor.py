@@ -8,8 +8,9 @@ The order of every step is the durability guarantee:
    this saga is durable.
 
 So the log that a crash leaves behind knows of every call that was ever begun, and no call is begun after an event that
-the log may lose. Start, End and constants call nothing and never wait. And since every call, also one that a recovery
-repeats, is preceded by a write, no call is begun under a claim that the store has already given to somebody else.
+the log may lose. Start, End and constants call nothing and never wait. And since every call is preceded by a write, one
+that a recovery repeats too, a process whose claim was superseded before that write begins no call; for the moment
+between the write and the call, and for a call under way, there is the fencing token.
 
 Cancellation is a crash: nothing is shielded, and an error that comes of being cancelled is not a failure.
 
