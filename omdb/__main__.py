@@ -3,21 +3,21 @@
 Parses on old Pythons, as `xtask.bootstrap` does.
 """
 
+import os
+import signal
 import sys
 
 from xtask.bootstrap import enter
 
 
 def main() -> None:
+    # Not KeyboardInterrupt: raised in a finalizer or a callback it is lost, and omdb would wait for its answer.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     enter("omdb")
 
-    try:
-        from omdb.cli import run
+    from omdb.cli import run
 
-        code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # while loading; `run` knows what to do about any other
-        code = 130
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":
