@@ -27,7 +27,14 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from nexus.saga.action import ActionContext, ActionFailure
-from nexus.saga.action_error import ActionError, ActionFailed, DeserializeFailed, SerializeFailed, UndoActionError
+from nexus.saga.action_error import (
+    ActionError,
+    ActionFailed,
+    DeserializeFailed,
+    SerializeFailed,
+    UndoActionError,
+    action_error_to_json,
+)
 from nexus.saga.dag import ActionNode
 from nexus.saga.errors import PayloadMismatch, SagaEnded, SagaError, UnstorablePayload
 from nexus.saga.execution import Finish, Pass, RunAction, RunUndo
@@ -82,6 +89,7 @@ class SagaExecutor:
         self._stored_state = StoredState.RUNNING
         self._calling: set[NodeId] = set()
         self._succeeded: dict[NodeId, trio.Event] = {}
+        self._outcome: Outcome | None = None  # recorded, but shown only when it is durable
         self._refusal: SagaError | None = None
         self._ended = False
 
@@ -108,7 +116,9 @@ class SagaExecutor:
                 self._note_interrupted_calls()
                 async with trio.open_nursery() as nursery:
                     self._go_on(nursery)
-                return await self._finish()
+                await self._saga_log.durable()
+                assert self._outcome is not None, "every call has ended, recorded how, and gone on"
+                return self._outcome
         except* SagaError:
             if self._refusal is None:
                 raise
@@ -150,7 +160,7 @@ class SagaExecutor:
             nursery.start_soon(self._carry_out, nursery, command)
 
     def _due_calls(self) -> list[RunAction | RunUndo]:
-        """Whatever calls nothing is passed on the way."""
+        """Whatever calls nothing is passed on the way, and the end is enqueued in the same batch as what led to it."""
         while True:
             calls: list[RunAction | RunUndo] = []
             passed = False
@@ -162,8 +172,9 @@ class SagaExecutor:
                         passed = True
                     case RunAction() | RunUndo():
                         calls.append(command)
-                    case Finish():
-                        pass
+                    case Finish(outcome):
+                        self._outcome = outcome
+                        self._saga_log.enqueue(StateUpdate(StoredState.DONE))
             if not passed:
                 return calls
 
@@ -259,13 +270,6 @@ class SagaExecutor:
         payload = None if error is None else encode(error)
         self._saga_log.enqueue(NodeAttempt(self._saga_id, node_id, kind, attempt, payload))
 
-    async def _finish(self) -> Outcome:
-        (finish,) = self.execution.next_commands()
-        assert isinstance(finish, Finish), "every call has ended and recorded how"
-        self._saga_log.enqueue(StateUpdate(StoredState.DONE))
-        await self._saga_log.durable()
-        return finish.outcome
-
     def _log_failure(self, sentence: str, node_id: NodeId, error: Exception, **fields: object) -> None:
         expected = isinstance(error, ActionFailure | UnstorablePayload) or getattr(error, "retryable", False)
         self._log.warning(
@@ -301,7 +305,9 @@ def _action_error(error: Exception) -> ActionError:
     if isinstance(error, PayloadMismatch):
         return DeserializeFailed(_message(error))
     try:
-        return ActionFailed(_source_error(error))
+        failed = ActionFailed(_source_error(error))
+        encode(action_error_to_json(failed))  # as the log will hold it: a little larger and deeper
+        return failed
     except UnstorablePayload as unstorable:
         return SerializeFailed(printable(f"the error of the action cannot be stored: {unstorable}"))
 

@@ -28,7 +28,7 @@ import psycopg
 import trio
 
 from nexus.db.errors import DatabaseUnavailable
-from nexus.saga.errors import SagaLost, SagaNotFound, WriteRefused
+from nexus.saga.errors import SagaError, WriteRefused
 from nexus.saga.log import NodeEvent
 from nexus.saga.postgres.fence import lock_saga
 from nexus.saga.store import NodeAttempt, StateUpdate, StoredState
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
-    from nexus.saga.errors import SagaError
     from nexus.saga.logger import Logger
     from nexus.saga.store import Claim, LogWrite
 
@@ -188,7 +187,7 @@ class LogWriter:
         batch = saga_log.batch()
         try:
             await self._pool.transaction(partial(write_batch, claim=saga_log.claim, batch=batch))
-        except (SagaLost, SagaNotFound, WriteRefused) as error:
+        except SagaError as error:
             saga_log.refuse(error)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             saga_log.refuse(WriteRefused(f"saga {saga_log.claim.saga_id}: the database refused a write: {error}"))
