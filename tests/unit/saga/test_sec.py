@@ -183,7 +183,7 @@ async def test_nodes_of_a_stage_run_at_the_same_time() -> None:
         (ExceptionGroup("two", [ValueError("1")]), ActionFailed({"message": "two (1 sub-exception)"})),
         pytest.param(
             ActionFailure("x" * (MAX_PAYLOAD_BYTES - 2)),  # fits, but not with what the log puts around it
-            SerializeFailed("the error of the action cannot be stored: 1048609 bytes of JSON are more than 1048576"),
+            SerializeFailed("the error of the action cannot be stored: 1048610 bytes of JSON are more than 1048576"),
             id="big",
         ),
         (
