@@ -3,16 +3,13 @@
 Parses on old Pythons, as `xtask.bootstrap` does.
 """
 
-import os
-import signal
 import sys
 
-from xtask.bootstrap import enter
+from xtask.bootstrap import end_on_interrupt, enter
 
 
 def main() -> None:
-    # Not KeyboardInterrupt: raised in a finalizer or a callback it is lost, and omdb would wait for its answer.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    end_on_interrupt(130)  # to the end: nothing is lost, and a KeyboardInterrupt in a finalizer would be
     enter("omdb")
 
     from omdb.cli import run
