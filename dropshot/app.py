@@ -31,6 +31,8 @@ T = TypeVar("T")
 DEFAULT_MAX_BODY_BYTES = 1024 * 1024
 
 _JSON = "application/json"
+_MSGSPEC_TRUNCATED = "Input data was truncated"
+"""What msgspec says of a body that is cut off, and of "\\ud800" in one that is not."""
 _OTHER_KNOWN_CONTENT_TYPES = {"application/octet-stream", "application/x-www-form-urlencoded", "multipart/form-data"}
 
 
@@ -140,5 +142,7 @@ def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
 
 def _json_path_first(message: str) -> str:
     """msgspec's "Expected `array`, got `str` - at `$.names`" as "names: Expected `array`, got `str`"."""
+    if message == _MSGSPEC_TRUNCATED:
+        return "not valid JSON text: it is cut off, or an escape in it is half of a surrogate pair"
     reason, at, path = message.rpartition(" - at `$")
     return f"{path.rstrip('`').lstrip('.')}: {reason}" if at and path != "`" else (reason or message)

@@ -23,7 +23,15 @@ from dropshot.versions import HEADER as VERSION_HEADER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope, Scope
+    from hypercorn.typing import (
+        ASGIFramework,
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        ASGISendEvent,
+        HTTPScope,
+        Scope,
+        WebsocketScope,
+    )
 
     from dropshot.logging import Log
     from dropshot.versions import ApiVersion, ApiVersions
@@ -74,13 +82,14 @@ class RequestLayer:
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._refuse_websocket(scope, send)
         else:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        start = trio.current_time()
-        request_id = str(uuid.uuid4())
-        record = RequestRecord(request_id, self._log.bind(req_id=request_id))
+        record = self._new_record()
+        answer = self._answering(scope, record, send)
         cast("dict[str, Any]", scope)[_KEY] = record
 
         refusal: HttpError | None = None
@@ -100,20 +109,40 @@ class RequestLayer:
             body = None
             return message
 
+        refusal = refusal or self._negotiate_version(scope, record) or _refuse_leading_slashes(scope)
+        if refusal is None:
+            await self._app(scope, give_body_then_nothing, answer)
+        else:
+            await _send_error(refusal, record, answer)
+
+    async def _refuse_websocket(self, scope: WebsocketScope, send: ASGISendCallable) -> None:
+        async def send_instead_of_accepting(message: ASGISendEvent) -> None:
+            await send(cast("ASGISendEvent", {**message, "type": f"websocket.{message['type']}"}))
+
+        record = self._new_record()
+        answer = self._answering(scope, record, send_instead_of_accepting)
+        await _send_error(bad_request("this server does not speak WebSocket"), record, answer)
+
+    def _new_record(self) -> RequestRecord:
+        request_id = str(uuid.uuid4())
+        return RequestRecord(request_id, self._log.bind(req_id=request_id))
+
+    def _answering(
+        self, scope: HTTPScope | WebsocketScope, record: RequestRecord, send: ASGISendCallable
+    ) -> ASGISendCallable:
+        """`send` for the answer to a request that has just come: adds its id, and says in the log that it is done."""
+        start = trio.current_time()
+
         async def send_with_request_id(message: ASGISendEvent) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], (b"x-request-id", record.id.encode())]
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 # Before the client can see the end: who has an answer finds its line in the log.
                 self._log_completion(scope, record, latency_s=trio.current_time() - start)
             await send(message)
 
-        refusal = refusal or self._negotiate_version(scope, record)
-        if refusal is None:
-            await self._app(scope, give_body_then_nothing, send_with_request_id)
-        else:
-            await _send_error(refusal, record, send_with_request_id)
+        return send_with_request_id
 
     async def _read_body(self, receive: ASGIReceiveCallable, record: RequestRecord) -> bytes | None:
         """The body, or None if the client went away. Too big a one is read to its end all the same, and dropped:
@@ -146,7 +175,7 @@ class RequestLayer:
             return refusal
         return None
 
-    def _log_completion(self, scope: HTTPScope, record: RequestRecord, *, latency_s: float) -> None:
+    def _log_completion(self, scope: HTTPScope | WebsocketScope, record: RequestRecord, *, latency_s: float) -> None:
         fields: dict[str, Any] = {}
         if record.error is not None:
             fields["error_message_external"] = record.error.message
@@ -160,10 +189,15 @@ class RequestLayer:
             latency_us=round(latency_s * 1_000_000),
             response_code=record.status,
             uri=f"{scope['path']}?{query}" if query else scope["path"],
-            method=scope["method"],
+            method=scope["method"] if scope["type"] == "http" else "GET",
             req_id=record.id,
             remote_addr=str(SocketAddr(*client[:2])) if client else "unknown",
         )
+
+
+def _refuse_leading_slashes(scope: HTTPScope) -> HttpError | None:
+    """Werkzeug takes `//path` for `/path`, whatever it is told about slashes."""
+    return HttpError(404, "Not Found") if scope["path"].startswith("//") else None
 
 
 async def _send_error(error: HttpError, record: RequestRecord, send: ASGISendCallable) -> None:

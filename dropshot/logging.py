@@ -31,7 +31,7 @@ else:
         del sys.modules["rich"]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 
 LogLevel = Literal["trace", "debug", "info", "warn", "error", "critical"]
 
@@ -45,6 +45,7 @@ _MINIMUM: dict[LogLevel, str] = {
 }
 _TERMINAL_NAME = {"debug": "DEBG", "info": "INFO", "warning": "WARN", "error": "ERRO", "critical": "CRIT"}
 _TERMINAL_COLOUR = {"DEBG": "36", "INFO": "32", "WARN": "33", "ERRO": "31", "CRIT": "35"}
+_CLOSED = -1
 _BUNYAN_LEVEL = {"debug": 20, "info": 30, "warning": 40, "error": 50, "critical": 60}
 
 
@@ -82,22 +83,51 @@ class LogFileError(Exception):
 
 
 def open_log(config: LogConfig, *, name: str) -> Log:
-    """A logger as `config` says, with `name` bound to it. Files are created with mode 0644 and never closed.
+    """A logger as `config` says, with `name` bound to it, for as long as the process lives: its file stays open.
 
     Raises LogFileError.
     """
     if config.mode == "stderr-terminal":
         colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         return log_to(sys.stderr, level=config.level, form=TerminalForm(colour=colour), name=name)
-    assert config.path is not None, "checked when the configuration was made"
-    how = {"fail": os.O_EXCL, "truncate": os.O_TRUNC, "append": 0, None: os.O_EXCL}[config.if_exists]
+    return _log(_LogFile(config).write, config.level, BunyanForm(), name)
+
+
+@contextlib.contextmanager
+def log_file(config: LogConfig, *, name: str) -> Iterator[Log]:
+    """The logger that `open_log` gives for mode `file`, whose file is closed on exit. Lines after that are lost.
+
+    Raises LogFileError.
+    """
+    file = _LogFile(config)
     try:
-        fd = os.open(config.path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | how, 0o644)
-    except FileExistsError:
-        raise LogFileError(f'log file {config.path} exists; if_exists = "append" or "truncate" would use it') from None
-    except OSError as exc:
-        raise LogFileError(f"cannot open log file {config.path}: {exc.strerror}") from exc
-    return _log(lambda line: os.write(fd, line.encode(errors="backslashreplace")), config.level, BunyanForm(), name)
+        yield _log(file.write, config.level, BunyanForm(), name)
+    finally:
+        file.close()
+
+
+class _LogFile:
+    """The file of a `config` of mode `file`, created with mode 0644 if need be."""
+
+    def __init__(self, config: LogConfig) -> None:
+        if config.path is None:
+            raise ValueError('only mode "file" has a file')
+        how = {"fail": os.O_EXCL, "truncate": os.O_TRUNC, "append": 0, None: os.O_EXCL}[config.if_exists]
+        try:
+            self._fd = os.open(config.path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | how, 0o644)
+        except FileExistsError:
+            message = f'log file {config.path} exists; if_exists = "append" or "truncate" would use it'
+            raise LogFileError(message) from None
+        except OSError as exc:
+            raise LogFileError(f"cannot open log file {config.path}: {exc.strerror}") from exc
+
+    def write(self, line: str) -> None:
+        if self._fd != _CLOSED:  # else the number may be another file's by now
+            os.write(self._fd, line.encode(errors="backslashreplace"))
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, _CLOSED
+        os.close(fd)
 
 
 def log_to(stream: TextIO, *, level: LogLevel = "trace", form: Form, name: str | None = None) -> Log:

@@ -6,10 +6,11 @@ Parses on old Pythons, as `xtask.bootstrap` does.
 import os
 import sys
 
-from xtask.bootstrap import enter
+from xtask.bootstrap import end_on_interrupt, enter
 
 
 def main() -> None:
+    end_on_interrupt(0)
     enter("nexus")
 
     from nexus.command_line import run

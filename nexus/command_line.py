@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from dropshot.exception_groups import leaves
 from dropshot.release import RELEASE
 
 USAGE = """\
@@ -69,7 +70,7 @@ def _run_nexus(path: Path) -> int:
     try:
         trio.run(serve_until_signalled, config, log, strict_exception_groups=True)
     except* StartupError as group:
-        for error in _leaves(group):
+        for error in leaves(group):
             log.critical("cannot start", error=str(error))
             sys.stderr.write(f"nexus: {error}\n")
         return_code = 1
@@ -79,11 +80,3 @@ def _run_nexus(path: Path) -> int:
     else:
         return_code = 0
     return return_code
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    return [
-        leaf
-        for error in group.exceptions
-        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    ]

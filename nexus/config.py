@@ -217,7 +217,7 @@ def parse_config(text: str) -> NexusConfig:
     try:
         config = msgspec.convert(tables, NexusConfig)
     except msgspec.ValidationError as exc:
-        raise ConfigError(_key_first(str(exc))) from exc
+        raise ConfigError(_quoting_uuid(_key_first(str(exc)), tables)) from exc
     return msgspec.structs.replace(config, not_simulated=tuple(not_simulated))
 
 
@@ -330,6 +330,12 @@ def _lookup(tables: dict[str, Any], path: tuple[str, ...]) -> object:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def _quoting_uuid(message: str, tables: dict[str, Any]) -> str:
+    """`message` with the value it is about, which msgspec leaves out for UUIDs."""
+    key, _, reason = message.partition(": ")
+    return f"{message} {_lookup(tables, tuple(key.split('.')))!r}" if reason == "invalid UUID" else message
 
 
 def _parse_address(key: str, text: str) -> SocketAddr:

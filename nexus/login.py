@@ -2,7 +2,7 @@
 
 The cookie's value is random and kept nowhere: the database has its SHA-256. Passwords are verified by Argon2id in a
 thread, one or two at a time, since each takes 64 MiB and a good part of a second of a core. A name that does not exist
-takes as long as a wrong password.
+takes as long as a wrong password; what cannot be a name is refused at once, and neither looked up nor remembered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import trio
 from nexus.db.logins import delete_session, find_session, insert_session, set_session_used
 from nexus.db.silos import find_password_hash
 from nexus.errors import InternalError, ServiceUnavailable, TooManyRequests, Unauthenticated
-from nexus.rack import PasswordHash
+from nexus.rack import PasswordHash, is_silo_name, is_user_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +88,8 @@ class Logins:
         Raises Unauthenticated (unknown silo, unknown user, wrong password: all the same), TooManyRequests after too
         many failures for this name, ServiceUnavailable, DatabaseUnavailable.
         """
+        if not (is_silo_name(silo_name) and is_user_name(user_name)):
+            raise Unauthenticated
         name = (silo_name, user_name)
         wait_s = self._throttle.seconds_to_wait(name, now_s=trio.current_time())
         if wait_s > 0:

@@ -18,7 +18,18 @@ from nexus.dns_types import DnsConfigParams
 PasswordHash = NewType("PasswordHash", str)
 """PHC string, Argon2id."""
 
-_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def is_silo_name(text: str) -> bool:
+    """Whether `text` can be a silo's name: a user's in lower case, as it becomes one in DNS."""
+    return is_user_name(text) and text == text.lower()
+
+
+def is_user_name(text: str) -> bool:
+    """Whether `text` can be a user's name: upstream's `UserId`, of 1 to 63 characters."""
+    return _NAME.fullmatch(text) is not None and _UUID.fullmatch(text) is None
 
 
 class RecoverySilo(msgspec.Struct, frozen=True):
@@ -27,10 +38,10 @@ class RecoverySilo(msgspec.Struct, frozen=True):
     user_password_hash: PasswordHash
 
     def __post_init__(self) -> None:
-        if _NAME.fullmatch(self.silo_name) is None:
+        if not is_silo_name(self.silo_name):
             raise ValueError(f"{self.silo_name!r} cannot be the name of a silo")
-        if not 1 <= len(self.user_name) <= 63:
-            raise ValueError("user_name must have 1 to 63 characters")
+        if not is_user_name(self.user_name):
+            raise ValueError(f"{self.user_name!r} cannot be the name of a user")
         if not self.user_password_hash.startswith("$argon2id$"):
             raise ValueError("user_password_hash is not an Argon2id hash in PHC form")
 

@@ -20,6 +20,7 @@ import psycopg
 import trio
 
 from dropshot.app import new_app
+from dropshot.exception_groups import leaves
 from dropshot.server import ListenError, reserve, serve
 from nexus.api.routes_external import add_external_routes
 from nexus.api.routes_internal import add_internal_routes
@@ -106,7 +107,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                     notifier.ready()
                     await trio.sleep_forever()
     except* ListenError as group:
-        raise StartupError(str(group.exceptions[0])) from None
+        raise StartupError("; ".join(str(error) for error in leaves(group))) from None
 
 
 def log_not_simulated(config: NexusConfig, log: Log) -> None:

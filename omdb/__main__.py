@@ -5,19 +5,16 @@ Parses on old Pythons, as `xtask.bootstrap` does.
 
 import sys
 
-from xtask.bootstrap import enter
+from xtask.bootstrap import end_on_interrupt, enter
 
 
 def main() -> None:
+    end_on_interrupt(130)  # to the end: nothing is lost, and a KeyboardInterrupt in a finalizer would be
     enter("omdb")
 
-    try:
-        from omdb.cli import run
+    from omdb.cli import run
 
-        code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # while loading; `run` knows what to do about any other
-        code = 130
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -36,9 +36,8 @@ BACKTRACE_VARIABLE = "OMDB_BACKTRACE"
 
 FAILED = 1
 USAGE = 2
-INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""The last two as if the signal (SIGINT, SIGPIPE) had ended the process."""
+"""As if SIGPIPE had ended the process."""
 
 
 def run(
@@ -57,8 +56,6 @@ def run(
         code = _run(arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr, now=now or _now)
         stdout.flush()
         stderr.flush()
-    except KeyboardInterrupt:
-        code = INTERRUPTED
     except BrokenPipeError:
         code = BROKEN_PIPE
     except OSError as error:

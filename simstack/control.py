@@ -33,8 +33,11 @@ MAX_LINE_BYTES = 1 << 20
 REQUEST_TIMEOUT_S = 5.0
 """A client that connects and says nothing is dropped after this."""
 
-ANSWER_TIMEOUT_S = 60.0
-"""How long a client waits: stopping Postgres may take all of its deadlines."""
+STATUS_TIMEOUT_S = 2.0
+"""How long a client waits for a status: a launcher that runs answers in a millisecond."""
+
+CHANGE_TIMEOUT_S = 60.0
+"""How long a client waits for a change: stopping Postgres may take all of its deadlines."""
 
 
 class ControlError(Exception):
@@ -105,16 +108,19 @@ async def _carry_out(line: bytes, handlers: dict[str, Handler]) -> object:
         raise ControlError(f"not a request: {exc}") from exc
     if request.verb not in handlers:
         raise ControlError(f"unknown verb {request.verb!r}: this stack knows {', '.join(sorted(handlers))}")
-    return await handlers[request.verb]()
+    try:
+        return await handlers[request.verb]()
+    except OSError as exc:  # the request failed, and with it nothing else
+        raise ControlError(f"{request.verb}: {exc}") from exc
 
 
-def ask(directory: Path, verb: str) -> Any:
+def ask(directory: Path, verb: str, *, timeout_s: float = CHANGE_TIMEOUT_S) -> Any:
     """Send `verb` to the stack in `directory` and return its answer, decoded from JSON.
 
     Raises ControlError with the stack's refusal, or when nothing answers there.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_TIMEOUT_S)
+        connection.settimeout(timeout_s)
         try:
             connection.connect(os.fspath(directory / SOCKET_NAME))
             connection.sendall(msgspec.json.encode(Request(verb)) + b"\n")
@@ -132,15 +138,9 @@ def ask(directory: Path, verb: str) -> Any:
 
 def ask_status(directory: Path) -> StackStatus:
     """What runs in the stack in `directory` at this moment."""
-    return msgspec.convert(ask(directory, "status"), StackStatus)
+    return msgspec.convert(ask(directory, "status", timeout_s=STATUS_TIMEOUT_S), StackStatus)
 
 
-def running_stacks(root: Path) -> list[StackStatus]:
-    """Every stack below `root` whose launcher answers, by name."""
-    statuses = []
-    for candidate in sorted(root.glob(f"*/{SOCKET_NAME}")):
-        try:
-            statuses.append(ask_status(candidate.parent))
-        except ControlError:
-            continue  # going up or down just now
-    return statuses
+def stack_directories(root: Path) -> list[Path]:
+    """The directory of every stack below `root` that is up, or was when its launcher was stopped, by name."""
+    return sorted(path.parent for path in root.glob(f"*/{SOCKET_NAME}"))

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
+    from simstack.gateway.sp_sim import SpSimConfig
     from simstack.process import Child
 
 __all__ = ["NexusOptions", "SimstackError", "Stack", "open_stack"]
@@ -75,13 +76,14 @@ async def open_stack(
         keep_logs: leave the log files behind. They also stay after an error; `progress` is told where.
         postgres_settings: more server settings, such as `default_transaction_isolation`.
 
-    Raises SimstackError, within exception groups, when it cannot come up, or when the database dies under it. Nothing
-    but logs is left behind.
+    Raises SimstackError when it cannot come up, or when the database dies under it. What the body raises comes out as
+    it was raised. Nothing but logs is left behind.
     """
     if name is not None and NAME_PATTERN.fullmatch(name) is None:
         raise SimstackError(f"{name!r} is no name for a stack: expected up to 31 of a-z, 0-9 and -")
     plan = plan_stack(nexuses or NexusOptions())
-    sp_sim = _check_sp_sim(gateway_config) if gateway_config is not None else config_file("sp-sim.toml")
+    # A user's file is refused before anything is started for it; our own is read when it is needed.
+    sp_sim = _load_sp_sim(gateway_config) if gateway_config is not None else None
     progress = progress or Silent()
     root = stacks_root()
     name = name or _unused_name(root)
@@ -89,8 +91,10 @@ async def open_stack(
     with stack_directory(root, name=name, keep=keep_logs) as directory, watching(directory) as watchdog:
         startup = Startup(plan, directory.path, watchdog, progress)
         startup.announce()
+        body_error: Exception | None = None
         try:
             async with trio.open_nursery() as database_nursery:
+                database_nursery.start_soon(watchdog.keep_running)
                 database_nursery.start_soon(startup.run_database, postgres_settings or {})
                 async with trio.open_nursery() as server_nursery:
                     async with trio.open_nursery() as nexus_nursery:
@@ -100,35 +104,54 @@ async def open_stack(
                                 server_nursery,
                                 nexus_nursery,
                                 nexus_count=len(plan.launched),
-                                gateway_config=sp_sim,
+                                load_sp_sim=lambda: sp_sim or _load_sp_sim(config_file("sp-sim.toml")),
                             )
                         stack = Stack(startup, facts)
                         control_path = directory.path / SOCKET_NAME
                         await server_nursery.start(partial(serve_control, control_path, stack.control_verbs()))
                         server_nursery.start_soon((await startup.database.get()).refill_spare)
-                        yield stack
+                        try:
+                            yield stack
+                        except Exception as exc:
+                            body_error = exc
                         nexus_nursery.cancel_scope.cancel()
                     server_nursery.cancel_scope.cancel()
                 database_nursery.cancel_scope.cancel()
-        except* Exception:
+        except Exception as exc:
             directory.keep = True
+            failures = list(_failures(exc))
+            if failures:
+                raise SimstackError("; ".join(dict.fromkeys(map(str, failures)))) from exc
             raise
         finally:
+            startup.close_logs()
             if directory.keep:
                 watchdog.keep(directory.path)
                 _remove_all_but_logs(directory.path)
                 progress.note(f"logs are kept in {directory.path}")
+    if body_error is not None:
+        raise body_error
 
 
-def _check_sp_sim(path: Path) -> Path:
-    """Refuse a user's file before anything is started for it; our own is read when it is needed."""
+def _failures(error: BaseException) -> Iterator[SimstackError]:
+    """Each SimstackError in a tree of exception groups that holds nothing else; none where it does."""
+    if isinstance(error, BaseExceptionGroup):
+        of_each = [list(_failures(member)) for member in error.exceptions]
+        if all(of_each):
+            for failures in of_each:
+                yield from failures
+    elif isinstance(error, SimstackError):
+        yield error
+
+
+def _load_sp_sim(path: Path) -> SpSimConfig:
     from simstack.gateway.model import SimulatedHardware
     from simstack.gateway.sp_sim import load_sp_sim
 
     config = load_sp_sim(path)
     for slot in rack_setup.SWITCH_SLOTS:
         SimulatedHardware.new(config, switch_slot=slot)
-    return path
+    return config
 
 
 def _unused_name(root: Path) -> str:
@@ -143,7 +166,7 @@ async def _come_up(
     nexus_nursery: trio.Nursery,
     *,
     nexus_count: int,
-    gateway_config: Path,
+    load_sp_sim: Callable[[], SpSimConfig],
 ) -> StackFacts:
     """Start everything in the nurseries of the caller, in whose scope it all lives on."""
     # Processes first: they import in parallel to what this process imports for its own servers.
@@ -151,8 +174,9 @@ async def _come_up(
         await nexus_nursery.start(startup.run_nexus, index)
     server_nursery.start_soon(startup.run_internal_dns)
     server_nursery.start_soon(startup.run_external_dns)
+    sp_sim = load_sp_sim()
     for slot in rack_setup.SWITCH_SLOTS:
-        server_nursery.start_soon(startup.run_gateway, slot, gateway_config)
+        server_nursery.start_soon(startup.run_gateway, slot, sp_sim)
     await startup.initialize_rack()
     return await startup.everything_ready()
 
@@ -179,25 +203,31 @@ class Stack:
 
     def __init__(self, startup: Startup, facts: StackFacts) -> None:
         self._startup = startup
+        self._database_order = trio.Lock()
         self._since = time.monotonic()
         self.facts = facts
 
     async def nexus(self, number: int) -> Child:
-        """The process of a launched Nexus, numbered from 1: to kill, pause or resume."""
+        """The process of a launched Nexus, numbered from 1: to kill, pause or resume. Raises SimstackError."""
+        if not 1 <= number <= len(self._startup.nexuses):
+            raise SimstackError(f"there is no Nexus {number}: this stack launched 1 to {len(self._startup.nexuses)}")
         return await self._startup.nexuses[number - 1].get()
 
     async def stop_database(self) -> None:
         """Stop Postgres in an orderly way and keep its data: an outage that was asked for."""
         cluster = await self._startup.database.get()
-        self._startup.board.ended(POSTGRES, "stopped", "by `db stop`; `db start` starts it again")
-        await cluster.stop()
+        async with self._database_order:
+            if cluster.pid is not None:
+                await cluster.stop()
+                self._startup.board.ended(POSTGRES, "stopped", "by `db stop`; `db start` starts it again")
 
     async def start_database(self) -> None:
         """Start it again, on the same port with the same data. Raises SimstackError; it is then still stopped."""
         cluster = await self._startup.database.get()
-        await cluster.start()
-        assert cluster.pid is not None, "start() returns when the server runs"
-        self._startup.board.is_up(POSTGRES, cluster.address, pid=cluster.pid)
+        async with self._database_order:
+            await cluster.start()
+            assert cluster.pid is not None, "start() returns when the server runs"
+            self._startup.board.is_up(POSTGRES, cluster.address, pid=cluster.pid)
 
     def status(self) -> StackStatus:
         return StackStatus(self.facts, time.monotonic() - self._since, self._startup.board.statuses())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dropshot.logging import Log
     from simstack.dns.config import DnsConfigParams
     from simstack.dns.store import DnsStore
+    from simstack.gateway.sp_sim import SpSimConfig
     from simstack.progress import Progress
     from simstack.stack_plan import PlannedNexus, StackPlan
     from simstack.watchdog import Watchdog
@@ -70,6 +71,7 @@ class Startup:
         self._watchdog = watchdog
         self._progress = progress
         self._log: Log | None = None
+        self._log_files = ExitStack()
         self.board = ServiceBoard(progress)
         self.database: Promise[PostgresCluster] = Promise()
         self.internal_dns: Promise[DnsServer] = Promise()
@@ -109,6 +111,7 @@ class Startup:
         async with open_postgres(config, watchdog=self._watchdog) as cluster:
             pid = cluster.pid
             assert pid is not None, "open_postgres yields a server that runs"
+            await trio.lowlevel.checkpoint_if_cancelled()  # its start cannot be, and would be told all the same
             self.board.is_up(POSTGRES, cluster.address, pid=pid)
             self._progress.note(f"DB URL: {cluster.url}")
             self._progress.note(f"DB address: {cluster.address}")
@@ -171,17 +174,14 @@ class Startup:
                 self.board.is_up(f"{name} HTTP", http_address, pid=os.getpid())
                 promise.keep(DnsServer(store, address, http_address))
 
-    async def run_gateway(self, slot: int, config_path: Path) -> None:
-        """Raises SimstackError when the sp-sim file cannot be used."""
+    async def run_gateway(self, slot: int, sp_sim: SpSimConfig) -> None:
         name = switch_name(slot)
-        from dropshot.logging import LogConfig, open_log
         from simstack.gateway.model import SimulatedHardware
         from simstack.gateway.server import serve_gateway
-        from simstack.gateway.sp_sim import load_sp_sim
 
         log_path = self.log_path(FIRST_GATEWAY_LOG + slot)
-        hardware = SimulatedHardware.new(load_sp_sim(config_path), switch_slot=slot)
-        log = open_log(LogConfig(mode="file", path=str(log_path), if_exists="append"), name=name)
+        hardware = SimulatedHardware.new(sp_sim, switch_slot=slot)
+        log = self._open_log_file(log_path, name=name)
         with _listen_errors():
             async with trio.open_nursery() as nursery:
                 bind = SocketAddr(self._plan.host, 0)
@@ -308,12 +308,18 @@ class Startup:
 
     def _open_log(self) -> Log:
         if self._log is None:
-            from dropshot.logging import LogConfig, open_log
-
-            self._log = open_log(
-                LogConfig(mode="file", path=str(self.log_path(LAUNCHER_LOG)), if_exists="append"), name="omicron-dev"
-            )
+            self._log = self._open_log_file(self.log_path(LAUNCHER_LOG), name="omicron-dev")
         return self._log
+
+    def _open_log_file(self, path: Path, *, name: str) -> Log:
+        from dropshot.logging import LogConfig, log_file
+
+        config = LogConfig(mode="file", path=str(path), if_exists="append")
+        return self._log_files.enter_context(log_file(config, name=name))
+
+    def close_logs(self) -> None:
+        """Once every task has ended."""
+        self._log_files.close()
 
     def _socket_directory(self) -> Path:
         path = self._directory / "notify"

@@ -17,11 +17,14 @@ The same lines go to a journal first, from which the next start cleans up if the
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import trio
 
 from simstack.process_identity import process_identity
 
@@ -32,6 +35,12 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("watchdog.sh")
 CLEAN_UP_TIMEOUT_S = 10.0
+
+END_TIMEOUT_S = 1.0
+"""For a watchdog that has nothing to clean up."""
+
+RESTART_PAUSE_S = 0.1
+"""Between two watchdogs that did not live: a system where none can be started is no reason to be busy."""
 
 
 class Watchdog:
@@ -80,20 +89,35 @@ class Watchdog:
         """Remove this directory, last of all, if nothing is in it."""
         self._say(f"parent {path}")
 
+    async def keep_running(self) -> None:
+        """Put another in the place of a watchdog that was killed, at once. A task for who opened it.
+
+        Never returns unless cancelled, which is safe at any time and must be done before `close`. Without this task, a
+        watchdog is replaced when there is something to tell it.
+        """
+        while True:
+            process = self._process
+            # Left behind when cancelled, the thread ends with the watchdog.
+            await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
+            with suppress(OSError):  # no process, no descriptor: there may be one later
+                await trio.to_thread.run_sync(self._replace_dead, process)
+            await trio.sleep(RESTART_PAUSE_S)
+
     def close(self) -> None:
         """End the watchdog, which cleans up nothing, unless a child was never reported gone."""
         if not self._children:
             self._say("end")
         os.close(self._pipe)
         os.close(self._journal)
+        self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
         try:
-            self._process.wait(CLEAN_UP_TIMEOUT_S)
+            self._process.wait(CLEAN_UP_TIMEOUT_S if self._children else END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
     def _start(self) -> None:
-        reader, self._pipe = os.pipe()
+        reader, writer = os.pipe()
         try:
             # It holds the stack's lock too: the directory is nobody else's while it is being cleaned up.
             self._process = subprocess.Popen(
@@ -105,8 +129,12 @@ class Watchdog:
                 start_new_session=True,
                 pass_fds=(self._owner_lock,),
             )
+        except BaseException:
+            os.close(writer)
+            raise
         finally:
             os.close(reader)
+        self._pipe = writer
 
     def _say(self, line: str) -> None:
         if "\n" in line:
@@ -116,12 +144,22 @@ class Watchdog:
             os.write(self._journal, message)
             try:
                 os.write(self._pipe, message)
-            except BrokenPipeError:  # somebody killed it: tell another one everything
-                os.close(self._pipe)
-                self._process.wait()
-                self._start()
-                with suppress(BrokenPipeError):
-                    os.write(self._pipe, self._journal_path.read_bytes())
+            except BrokenPipeError:  # somebody killed it
+                self._replace()
+
+    def _replace_dead(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            if self._process is process:  # else `_say` has noticed first
+                self._replace()
+
+    def _replace(self) -> None:
+        """Reap the watchdog and tell another one everything. The lock is held."""
+        self._process.wait()
+        dead_pipe = self._pipe
+        self._start()
+        os.close(dead_pipe)
+        with suppress(BrokenPipeError):
+            os.write(self._pipe, self._journal_path.read_bytes())
 
 
 @contextmanager

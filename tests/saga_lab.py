@@ -222,15 +222,19 @@ class World:
     """What the actions of a saga of some shape do. It outlives every process.
 
     Each action makes the resource of its node, or fails and leaves none; each undo removes it, or fails. `durable`
-    is asked at the beginning of a call for the log as it is durable then.
+    is asked at the beginning of a call for the log as it is durable then, `has_written` whether
+    anything was written under the caller's claim. A call takes so many `steps` of its task.
     """
 
     shape: Shape
     fails: Chooser
     durable: Callable[[], Sequence[NodeEvent]]
+    has_written: Callable[[int], bool] = lambda claim: True
+    steps: int = 1
     resources: set[int] = field(default_factory=set)
     calls: list[tuple[str, int]] = field(default_factory=list)
     claim: int = 0
+    violations: list[str] = field(default_factory=list)
 
     def begin(self, verb: str, node: int, claim: int = 0) -> None:
         """G2 and G3 from the side of whoever is called: the log knows of the call, and of nothing that rests on it."""
@@ -240,6 +244,7 @@ class World:
             assert not log.started & set(self.shape.children(node)), "a node that depends on it has started"
         else:
             assert node in log.undoing - log.undone - log.undo_failed, f"undo of node {node} called"
+        assert self.has_written(claim), f"{verb} of node {node} called under claim {claim}, which let no write through"
         self.calls.append((verb, node))
         self.claim = max(self.claim, claim)
 
@@ -254,7 +259,15 @@ class World:
             self.resources.discard(node)
         return not failed
 
+    def _begin_noting(self, verb: str, node: int, claim: int) -> None:
+        """An action that raises is a failed action, so what is wrong is kept for the end."""
+        try:
+            self.begin(verb, node, claim)
+        except AssertionError as error:
+            self.violations.append(str(error))
+
     def check_end(self, events: Iterable[NodeEvent], end: str) -> None:
+        assert not self.violations
         log = LogOracle(self.shape).read(brief(events))
         assert log.end() == end
         undoable = {node for node, part in enumerate(self.shape.parts) if part is Part.ACTION}
@@ -272,17 +285,20 @@ class World:
 
         async def act(context: ActionContext[int]) -> str:
             node = int(context.node_name[1:])
-            self.begin("act", node, context.claim)
-            await trio.lowlevel.checkpoint()
+            self._begin_noting("act", node, context.claim)
+            for _ in range(self.steps):
+                await trio.lowlevel.checkpoint()
             if not self.finish("act", node, context.claim):
                 raise ActionFailure({"node": node})
             return f"made by {node}"
 
         async def undo(context: ActionContext[int]) -> None:
             node = int(context.node_name[1:])
-            assert context.lookup(context.node_name, str) == f"made by {node}"
-            self.begin("undo", node, context.claim)
-            await trio.lowlevel.checkpoint()
+            if context.lookup(context.node_name, str) != f"made by {node}":
+                self.violations.append(f"undo of node {node} sees another output")
+            self._begin_noting("undo", node, context.claim)
+            for _ in range(self.steps):
+                await trio.lowlevel.checkpoint()
             if not self.finish("undo", node, context.claim):
                 raise ActionFailure({"node": node})
 

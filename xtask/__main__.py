@@ -5,12 +5,13 @@ Parses on old Pythons, as `xtask.bootstrap` does.
 
 import sys
 
-from xtask.bootstrap import DEV_LOCKS, RUNTIME_LOCKS, enter_current
+from xtask.bootstrap import DEV_LOCKS, RUNTIME_LOCKS, end_on_interrupt, enter_current
 
 DEV_COMMANDS = ("check", "test")
 
 
 def main() -> None:
+    end_on_interrupt(130)
     locks = DEV_LOCKS if sys.argv[1:2] and sys.argv[1] in DEV_COMMANDS else RUNTIME_LOCKS
     enter_current("xtask", locks)
 

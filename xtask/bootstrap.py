@@ -16,6 +16,7 @@ Standard library only, and in the syntax of Python 3.6: an old Python must get f
 """
 
 import os
+import signal
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,6 +37,11 @@ _MADE_BY = "XTASK_ENVIRONMENT_MADE_BY"
 _FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__")
 
 _IMPORTED_PACKAGES = ("argon2", "cyclopts", "dns", "hypercorn", "msgspec", "psycopg", "quart_trio", "rich", "structlog")
+
+
+def end_on_interrupt(status: int) -> None:
+    """Until a command handles it by itself, Ctrl-C ends the process at once, with this exit status and not a word."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(status))
 
 
 def enter(program: str) -> None:
@@ -70,6 +76,7 @@ def enter_current(program: str, locks: "tuple[str, ...]") -> None:
         _refuse_old_python(program)
         from xtask.environment import make
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # it has something to say about that
         make(program, locks)
         os.environ[_MADE_BY] = str(os.getpid())
     _execute(program, VENV_PYTHON)

@@ -19,6 +19,8 @@ app = cyclopts.App(
     help="Developer commands of the simulated control plane.",
     version=RELEASE,
     result_action="return_value",
+    default_parameter=cyclopts.Parameter(negative=()),
+    error_formatter=lambda error: f"Error: {error}",
 )
 app.command("xtask.omicron_dev:app", name="omicron-dev", help="Run a simulated control-plane stack.")
 app.command("xtask.db_dev:app", name="db-dev", help="Run an ephemeral database alone.")
@@ -42,6 +44,8 @@ def run(arguments: Sequence[str]) -> int:
 
         app.help_print(arguments, console=Console(stderr=True))
         return 2
+    # Loading is over; from here on an interruption is the command's own matter.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = app(arguments)
         sys.stdout.flush()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
+from cyclopts import Parameter, validators
 
 from dropshot.release import RELEASE
 
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_PORT = 32221
-MAX_PORT = 65535
 
 app = cyclopts.App(name="db-dev", version=RELEASE, help="Run an ephemeral database alone.")
 
 
 @app.command
-def run(*, listen_port: int = DEFAULT_PORT, no_populate: bool = False) -> int:
+def run(
+    *,
+    listen_port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = DEFAULT_PORT,
+    no_populate: bool = False,
+) -> int:
     """Run Postgres until Ctrl-C; its data is temporary.
 
     Parameters
@@ -31,11 +35,7 @@ def run(*, listen_port: int = DEFAULT_PORT, no_populate: bool = False) -> int:
         Leave the database empty instead of loading the schema.
     """
     from simstack.shipped import schema_files
-    from xtask.launch import launch, say
-
-    if not 0 <= listen_port <= MAX_PORT:
-        say("db-dev", f"{listen_port} is not a port: expected 0 to {MAX_PORT}")
-        return 2
+    from xtask.launch import launch
 
     return launch("db-dev", partial(_main, listen_port, [] if no_populate else schema_files()))
 
@@ -65,5 +65,7 @@ async def _main(listen_port: int, schema: list[Path]) -> None:
             print(f"db-dev: postgres: child process: pid {pid}")
             print(f"db-dev: postgres: listening at: {cluster.url}")
             print(f"db-dev: postgres: {'populated' if schema else 'not populated'}", flush=True)
-            status = await cluster.wait_exit()
-            raise SimstackError(f"postgres (pid {pid}) {status}")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watchdog.keep_running)
+                status = await cluster.wait_exit()
+                raise SimstackError(f"postgres (pid {pid}) {status}")

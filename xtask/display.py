@@ -1,6 +1,6 @@
 """How `run-all` shows a stack that is coming up: plain lines, or a live table on a terminal.
 
-Everything goes to stderr; the summary alone goes to stdout.
+All of it goes to stderr; stdout has the first line and the summary, or the JSON.
 """
 
 from __future__ import annotations

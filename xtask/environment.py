@@ -22,6 +22,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -138,6 +139,7 @@ def make(program: str, locks: Sequence[str]) -> None:
     except (CannotMake, OSError) as error:
         sys.exit(f"{program}: cannot make {bootstrap.VENV}: {error}")
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print(f"{program}: interrupted; the next run starts over", file=sys.stderr)
         sys.exit(130)
 

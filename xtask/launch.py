@@ -23,8 +23,12 @@ def launch(program: str, main: Callable[[], Awaitable[None]]) -> int:
     """Run `main` and return the exit code: 0 after a stop signal, 1 after a SimstackError, which is printed.
 
     A first signal cancels `main`, which cleans up. A second one ends the process at once: the watchdog cleans up.
+    Raises BrokenPipeError when nobody reads standard output any more.
     """
-    return trio.run(partial(_run, program, main), strict_exception_groups=True)
+    exit_code = trio.run(partial(_run, program, main), strict_exception_groups=True)
+    if exit_code is None:
+        raise BrokenPipeError
+    return exit_code
 
 
 def say(program: str, line: str) -> None:
@@ -33,8 +37,9 @@ def say(program: str, line: str) -> None:
         print(f"{program}: {line}", file=sys.stderr, flush=True)
 
 
-async def _run(program: str, main: Callable[[], Awaitable[None]]) -> int:
-    exit_code = 0
+async def _run(program: str, main: Callable[[], Awaitable[None]]) -> int | None:
+    """None if nobody reads our standard output any more."""
+    exit_code: int | None = 0
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with trio.open_nursery() as listener:
             running = trio.CancelScope()
@@ -46,6 +51,8 @@ async def _run(program: str, main: Callable[[], Awaitable[None]]) -> int:
                 for error in _leaves(group):
                     say(program, str(error))
                 exit_code = 1
+            except* BrokenPipeError:
+                exit_code = None
             listener.cancel_scope.cancel()
     return exit_code
 

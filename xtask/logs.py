@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 """How often `--follow` looks for more."""
+
+POSTGRES_STAMP = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d{3}) UTC ")
+
+SHORTEST_ID = 4
+"""Characters of a Nexus' id that stand for it."""
 
 LEVEL_NAMES = {10: "TRCE", 20: "DEBG", 30: "INFO", 40: "WARN", 50: "ERRO", 60: "CRIT"}
 HEADER_KEYS = ("msg", "v", "level", "time", "hostname", "pid", "name")
@@ -35,16 +42,18 @@ def log_files(facts: StackFacts) -> dict[str, Path]:
 def print_logs(facts: StackFacts, service: str | None, *, follow: bool) -> None:
     """Write the log of `service`, or of all merged by time, to stdout.
 
-    Raises LogNotFound. With `follow` it returns only when interrupted.
+    With `follow` it goes on until the stack has ended or it is interrupted. Raises LogNotFound.
     """
     tails = [_Tail(name, path) for name, path in _select(facts, service).items()]
     prefix_width = max(len(tail.name) for tail in tails) if len(tails) > 1 else 0
     while True:
-        lines = sorted((line for tail in tails for line in tail.new_lines()), key=lambda line: line[0])
-        for _, name, text in lines:
-            sys.stdout.write(f"{name:<{prefix_width}}  {text}\n" if prefix_width else f"{text}\n")
+        is_over = not Path(facts.log).exists()
+        entries = sorted((entry for tail in tails for entry in tail.new_entries()), key=lambda entry: entry.time)
+        for entry in entries:
+            prefix = f"{entry.service:<{prefix_width}}  " if prefix_width else ""
+            sys.stdout.writelines(f"{prefix}{line}\n" for line in entry.lines)
         sys.stdout.flush()
-        if not follow:
+        if is_over or not follow:
             return
         time.sleep(POLL_S)
 
@@ -53,13 +62,26 @@ def _select(facts: StackFacts, service: str | None) -> dict[str, Path]:
     files = log_files(facts)
     if service is None:
         return files
-    wanted = f"nexus{service}" if service.isdigit() else service
-    for number, nexus in enumerate(facts.nexuses, 1):
-        if len(service) >= 4 and str(nexus.id).startswith(service):
-            wanted = f"nexus{number}"
+    if service.startswith(("internal DNS", "external DNS")):
+        wanted = "stack"  # the launcher serves them
+    elif service.isdigit():
+        wanted = f"nexus{service}"
+    else:
+        ids = {str(nexus.id): f"nexus{number}" for number, nexus in enumerate(facts.nexuses, 1)}
+        of_id = [name for nexus_id, name in ids.items() if len(service) >= SHORTEST_ID and nexus_id.startswith(service)]
+        wanted = of_id[0] if len(of_id) == 1 else service
     if wanted not in files:
         raise LogNotFound(f"no service {service!r} in stack {facts.name}: it has {', '.join(files)}")
     return {wanted: files[wanted]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One record: `time` is UTC, as text that sorts."""
+
+    time: str
+    service: str
+    lines: list[str]
 
 
 class _Tail:
@@ -71,8 +93,8 @@ class _Tail:
         self._offset = 0
         self._last_time = ""
 
-    def new_lines(self) -> Iterator[tuple[str, str, str]]:
-        """Yields (time to sort by, name, text). A line that is not ours (Postgres') goes with the one before it."""
+    def new_entries(self) -> Iterator[_Entry]:
+        """A line without a time of its own goes with the one before it."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -88,7 +110,9 @@ class _Tail:
                 text = as_terminal_line(record)
             except (ValueError, KeyError, TypeError):
                 text = line
-            yield self._last_time, self.name, text
+                if (stamp := POSTGRES_STAMP.match(line)) is not None:
+                    self._last_time = f"{stamp[1]}T{stamp[2]}000Z"
+            yield _Entry(self._last_time, self.name, text.split("\n"))
 
 
 def as_terminal_line(record: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from dropshot.release import RELEASE
 from xtask.banner import PREFIX
@@ -27,16 +27,17 @@ db = cyclopts.App(
 )
 app.command(db)
 
+Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))]
 Name = Annotated[str | None, Parameter(help="Which stack, where several run. Default: the only one.")]
 
 
 @app.command
 def run_all(
     *,
-    nexus_listen_port: int | None = None,
+    nexus_listen_port: Port | None = None,
     nexus_config: Path | None = None,
     gateway_config: Path | None = None,
-    nexuses: int = 1,
+    nexuses: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=16))] = 1,
     name: str | None = None,
     keep: bool = False,
     json: bool = False,
@@ -121,7 +122,7 @@ def logs(
     Parameters
     ----------
     service
-        `stack`, `postgres`, `switch0`, `switch1`, a Nexus' number from 1 or the start of its id. Default: all.
+        A name that `status` shows, `stack` for the launcher itself, or the start of a Nexus' id. Default: all.
     follow
         Go on as lines come, until Ctrl-C.
     """
@@ -165,21 +166,22 @@ def _order(name: str | None, verb: str, outcome: str) -> int:
 
 def _find(name: str | None) -> StackStatus | None:
     """The running stack called `name`, or the only one; says so and returns None where there is no such one."""
-    from simstack.control import running_stacks
+    from simstack.control import ControlError, ask_status, stack_directories
     from simstack.directory import stacks_root
 
-    stacks = running_stacks(stacks_root())
-    if name is not None:
-        stacks = [stack for stack in stacks if stack.facts.name == name]
-    if len(stacks) == 1:
-        return stacks[0]
-    if stacks:
-        names = ", ".join(stack.facts.name for stack in stacks)
-        _refuse(f"{len(stacks)} stacks are running ({names}); say which with --name")
-    elif name is not None:
-        _refuse(f"no stack named {name!r} is running here as user {os.getuid()}")
-    else:
+    directories = {path.name: path for path in stack_directories(stacks_root())}
+    names = ", ".join(directories)
+    if not directories:
         _refuse("no stack is running; start one with `python3 -m xtask omicron-dev run-all`")
+    elif name is None and len(directories) > 1:
+        _refuse(f"{len(directories)} stacks are running ({names}); say which with --name")
+    elif name is not None and name not in directories:
+        _refuse(f"no stack named {name!r} is running here as user {os.getuid()}; running: {names}")
+    else:
+        try:
+            return ask_status(directories[name or next(iter(directories))])
+        except ControlError as exc:
+            _refuse(str(exc))
     return None
 
 

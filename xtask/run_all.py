@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from simstack.stack import NexusOptions, open_stack
+from simstack.stack import NexusOptions, SimstackError, open_stack
 from xtask.banner import PREFIX, summary
 from xtask.display import starting_up
 from xtask.launch import launch
@@ -41,7 +41,7 @@ async def _main(
     options: NexusOptions, *, gateway_config: Path | None, name: str | None, keep: bool, json: bool
 ) -> None:
     if not json:
-        print(f"{PREFIX}setting up all services ... ", flush=True)
+        _print(f"{PREFIX}setting up all services ... \n")
     with ExitStack() as until_up:
         progress = until_up.enter_context(starting_up())
         async with open_stack(
@@ -54,7 +54,16 @@ async def _main(
 
 def _show(facts: StackFacts, *, json: bool) -> None:
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode(facts) + b"\n")
+        _print(msgspec.json.encode(facts).decode() + "\n")
     else:
-        sys.stdout.write(summary(facts))
-    sys.stdout.flush()
+        _print(summary(facts))
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise SimstackError(f"cannot write to standard output: {exc.strerror}") from exc

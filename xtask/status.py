@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dropshot.address import SocketAddr
 from simstack.facts import ServiceStatus, StackStatus
@@ -123,23 +124,17 @@ def _sagas_by_state(url: str) -> dict[str, int] | None:
 
 def render(examined: Examined) -> None:
     """Draw it on stdout."""
-    console = Console(file=sys.stdout, soft_wrap=True, width=NEVER_CUT)
+    console = Console(file=sys.stdout, soft_wrap=True, width=NEVER_CUT, markup=False, highlight=False)
     facts = examined.stack.facts
-    console.print(f"stack {facts.name}, up {_age(examined.stack.uptime_s)}, in {facts.directory}", highlight=False)
+    console.print(f"stack {facts.name}, up {_age(examined.stack.uptime_s)}, in {facts.directory}")
     table = Table(box=None, pad_edge=False)
     for heading in ("SERVICE", "HEALTH", "ADDRESS", "PID", "UPTIME", ""):
-        table.add_column(heading, no_wrap=True, overflow="ignore")
+        table.add_column(heading, no_wrap=True)
     for service in examined.services:
-        table.add_row(
-            service.name,
-            f"[{HEALTH_STYLES[service.health]}]{service.health}[/]",
-            service.address.replace("[", "\\["),
-            str(service.pid),
-            _age(service.uptime_s),
-            service.detail.replace("[", "\\["),
-        )
+        health = Text(service.health, HEALTH_STYLES[service.health])
+        table.add_row(service.name, health, service.address, str(service.pid), _age(service.uptime_s), service.detail)
     console.print(table)
-    console.print(_sagas_line(examined.sagas), highlight=False)
+    console.print(_sagas_line(examined.sagas))
 
 
 def _sagas_line(sagas: dict[str, int] | None) -> str:

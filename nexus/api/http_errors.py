@@ -9,7 +9,7 @@ import psycopg
 from dropshot.app import error_response
 from dropshot.errors import HttpError, internal_error
 from nexus.db.errors import DatabaseUnavailable
-from nexus.errors import InternalError, NexusError, ObjectNotFound, ServiceUnavailable
+from nexus.errors import InternalError, InvalidRequest, NexusError, ObjectNotFound, ServiceUnavailable
 from nexus.saga.errors import DetailsGone, InjectionRefused, SagaEnded, SagaError, SagaExists, SagaLost, SagaNotFound
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def answer_errors(app: App) -> None:
     async def respond(error: Exception) -> TrioResponse:
         return await error_response(http_error(error))
 
-    for error_type in (NexusError, SagaError, DatabaseUnavailable, psycopg.OperationalError):
+    for error_type in (NexusError, SagaError, DatabaseUnavailable, psycopg.OperationalError, psycopg.DataError):
         app.register_error_handler(error_type, respond)
 
 
@@ -41,6 +41,8 @@ def http_error(error: Exception) -> HttpError:
             return HttpError(404, str(error), error_code="Not Found")
         case SagaLost() | SagaEnded() | SagaExists() | InjectionRefused():
             return HttpError(409, str(error), error_code="Conflict")
+        case psycopg.DataError():  # a NUL in a text, for one
+            return http_error(InvalidRequest(f"the database cannot hold what the request says: {error}"))
         case DatabaseUnavailable() | psycopg.OperationalError() | SagaError(retryable=True):
             return http_error(ServiceUnavailable(str(error)))
         case _:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dropshot.client import request
+from nexus.api.types import ErrorBody
 
 if TYPE_CHECKING:
     from dropshot.address import SocketAddr
@@ -17,11 +18,6 @@ API_VERSION = "2.0.0"
 
 class DnsServerRefused(Exception):
     """The server answered and did not take the configuration. The message is its status and its own words."""
-
-
-class _ErrorBody(msgspec.Struct, frozen=True):
-    message: str
-    error_code: str | None = None
 
 
 async def put_dns_config(server: SocketAddr, config: DnsConfigParams, *, timeout_s: float) -> None:
@@ -44,7 +40,7 @@ async def put_dns_config(server: SocketAddr, config: DnsConfigParams, *, timeout
 
 def _reason(body: bytes) -> str:
     try:
-        error = msgspec.json.decode(body, type=_ErrorBody)
+        error = msgspec.json.decode(body, type=ErrorBody)
     except msgspec.DecodeError:
         return "without a readable reason"
     return f"{error.error_code}: {error.message}" if error.error_code else error.message

@@ -8,8 +8,9 @@ The order of every step is the durability guarantee:
    this saga is durable.
 
 So the log that a crash leaves behind knows of every call that was ever begun, and no call is begun after an event that
-the log may lose. Start, End and constants call nothing and never wait. And since every call, also one that a recovery
-repeats, is preceded by a write, no call is begun under a claim that the store has already given to somebody else.
+the log may lose. Start, End and constants call nothing and never wait. And since every call is preceded by a write, one
+that a recovery repeats too, a process whose claim was superseded before that write begins no call; for the moment
+between the write and the call, and for a call under way, there is the fencing token.
 
 Cancellation is a crash: nothing is shielded, and an error that comes of being cancelled is not a failure.
 
@@ -34,6 +35,7 @@ from nexus.saga.action_error import (
     InjectedError,
     SerializeFailed,
     UndoActionError,
+    action_error_to_json,
 )
 from nexus.saga.dag import ActionNode
 from nexus.saga.errors import PayloadMismatch, SagaEnded, SagaError, UnstorablePayload
@@ -99,6 +101,7 @@ class SagaExecutor:
         self._stored_state = StoredState.RUNNING
         self._calling: set[NodeId] = set()
         self._succeeded: dict[NodeId, trio.Event] = {}
+        self._outcome: Outcome | None = None  # recorded, but shown only when it is durable
         self._refusal: SagaError | None = None
         self._ended = False
 
@@ -125,7 +128,9 @@ class SagaExecutor:
                 self._note_interrupted_calls()
                 async with trio.open_nursery() as nursery:
                     self._go_on(nursery)
-                return await self._finish()
+                await self._durable()
+                assert self._outcome is not None, "every call has ended, recorded how, and gone on"
+                return self._outcome
         except* SagaError:
             if self._refusal is None:
                 raise
@@ -186,7 +191,7 @@ class SagaExecutor:
             nursery.start_soon(self._die)
 
     def _due_calls(self) -> list[RunAction | RunUndo]:
-        """Whatever calls nothing is passed on the way."""
+        """Whatever calls nothing is passed on the way, and the end is enqueued in the same batch as what led to it."""
         while True:
             calls: list[RunAction | RunUndo] = []
             passed = False
@@ -198,8 +203,9 @@ class SagaExecutor:
                         passed = True
                     case RunAction() | RunUndo():
                         calls.append(command)
-                    case Finish():
-                        pass
+                    case Finish(outcome):
+                        self._outcome = outcome
+                        self._enqueue(StateUpdate(StoredState.DONE))
             if not passed:
                 return calls
 
@@ -337,13 +343,6 @@ class SagaExecutor:
         payload = None if error is None else encode(error)
         self._enqueue(NodeAttempt(self._saga_id, node_id, kind, attempt, payload))
 
-    async def _finish(self) -> Outcome:
-        (finish,) = self.execution.next_commands()
-        assert isinstance(finish, Finish), "every call has ended and recorded how"
-        self._enqueue(StateUpdate(StoredState.DONE))
-        await self._durable()
-        return finish.outcome
-
     def _log_failure(self, sentence: str, node_id: NodeId, error: Exception, **fields: object) -> None:
         expected = isinstance(error, ActionFailure | UnstorablePayload) or getattr(error, "retryable", False)
         self._log.warning(
@@ -379,7 +378,9 @@ def _action_error(error: Exception) -> ActionError:
     if isinstance(error, PayloadMismatch):
         return DeserializeFailed(_message(error))
     try:
-        return ActionFailed(_source_error(error))
+        failed = ActionFailed(_source_error(error))
+        encode(action_error_to_json(failed))  # as the log will hold it: a little larger and deeper
+        return failed
     except UnstorablePayload as unstorable:
         return SerializeFailed(printable(f"the error of the action cannot be stored: {unstorable}"))
 

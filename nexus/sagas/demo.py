@@ -37,6 +37,10 @@ COMPLETE_TIMEOUT_S = 5.0
 """How long `complete` waits for the success to become durable, which takes milliseconds while the database is there."""
 
 
+MEETINGS_KEPT = 10_000
+"""With more entries than this, those of sagas that the SEC has forgotten are dropped."""
+
+
 class DemoParams(msgspec.Struct, frozen=True):
     id: DemoSagaId
 
@@ -49,11 +53,14 @@ class _Meeting:
 
 
 class DemoSagas:
-    """The demo sagas of one Nexus process. Entries of sagas that succeeded stay, as completing again is no error."""
+    """The demo sagas of one Nexus process. Entries of sagas that succeeded stay as long as the SEC knows the saga, as
+    completing again is no error.
+    """
 
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
         self._meetings: dict[DemoSagaId, _Meeting] = {}
+        self._sweep_above = MEETINGS_KEPT
         self.wait_action = Action(f"{SAGA_NAME}.{WAIT_NODE}", self._wait, params=DemoParams)
         self.saga_type = SagaType(
             SAGA_NAME,
@@ -68,6 +75,7 @@ class DemoSagas:
         saga_id, demo_saga_id = SagaId(uuid4()), DemoSagaId(uuid4())
         await sec.create(saga_id, self._dag(DemoParams(demo_saga_id)))
         self.register(demo_saga_id, saga_id)
+        self._drop_forgotten(sec)
         return saga_id, demo_saga_id
 
     def register(self, demo_saga_id: DemoSagaId, saga_id: SagaId) -> None:
@@ -112,6 +120,13 @@ class DemoSagas:
         permit = self._meetings[context.params.id].permit
         await self._holds.wait(context.saga_id, context.node_name, permit)
 
+    def _drop_forgotten(self, sec: Sec) -> None:
+        if len(self._meetings) <= self._sweep_above:
+            return
+        self._meetings = {id_: meeting for id_, meeting in self._meetings.items() if _knows(sec, meeting.saga_id)}
+        # So that a SEC that knows nearly all of them is not asked about each at every creation.
+        self._sweep_above = max(MEETINGS_KEPT, 2 * len(self._meetings))
+
     def _is_resuming(self, sec: Sec) -> bool:
         """Whether a demo saga runs whose action has not said yet which one it is."""
         known = {meeting.saga_id for meeting in self._meetings.values()}
@@ -122,6 +137,14 @@ class DemoSagas:
             and status.saga_id not in known
             for status in sec.sagas(limit=_ALL)
         )
+
+
+def _knows(sec: Sec, saga_id: SagaId) -> bool:
+    try:
+        sec.saga(saga_id)
+    except SagaNotFound:
+        return False
+    return True
 
 
 _ALL = 2**31

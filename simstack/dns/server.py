@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,11 +21,13 @@ from dropshot.server import AddressInUse, ListenError
 from simstack.dns.wire import MAX_UDP_PAYLOAD_BYTES, MessageBuffer, Transport, bare_reply, framed, respond
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dropshot.logging import Log
     from simstack.dns.store import DnsStore
 
 MAX_TCP_CONNECTIONS = 128
-"""More are closed as they arrive. Each may hold one message of 64 KiB."""
+"""One more closes the one that has asked nothing for longest. Each may hold one message of 64 KiB."""
 
 TCP_IDLE_TIMEOUT_S = 10.0
 """How long a connection may take to deliver its next whole query (RFC 7766 asks for some seconds)."""
@@ -71,27 +75,52 @@ async def _serve_udp(datagrams: trio.socket.SocketType, store: DnsStore, log: Lo
 
 
 async def _serve_tcp(listener: trio.SocketListener, store: DnsStore, log: Log) -> None:
-    room = trio.CapacityLimiter(MAX_TCP_CONNECTIONS)
+    connections = _Connections()
 
     async def handle(stream: trio.SocketStream) -> None:
-        try:
-            room.acquire_nowait()
-        except trio.WouldBlock:
-            log.warning("too many DNS connections, closed one as it arrived", limit=MAX_TCP_CONNECTIONS)
-            return
-        try:
-            await _serve_connection(stream, store, log)
-        finally:
-            room.release()
+        with trio.CancelScope() as scope:
+            if connections.add(scope):
+                log.warning("too many DNS connections, closed the idlest", limit=MAX_TCP_CONNECTIONS)
+            try:
+                await _serve_connection(stream, store, log, asked=partial(connections.has_asked, scope))
+            finally:
+                connections.remove(scope)
 
     await trio.serve_listeners(handle, [listener])
 
 
-async def _serve_connection(stream: trio.SocketStream, store: DnsStore, log: Log) -> None:
-    """Answer every query of a connection in order, until the client closes it, breaks it or is too slow."""
+class _Connections:
+    """The connections that are served, each as the scope that ends it; the one that asked least recently is first."""
+
+    def __init__(self) -> None:
+        self._scopes: OrderedDict[trio.CancelScope, None] = OrderedDict()
+
+    def add(self, scope: trio.CancelScope) -> bool:
+        """Returns whether another had to go to make room."""
+        is_full = len(self._scopes) >= MAX_TCP_CONNECTIONS
+        if is_full:
+            idlest, _ = self._scopes.popitem(last=False)
+            idlest.cancel()
+        self._scopes[scope] = None
+        return is_full
+
+    def has_asked(self, scope: trio.CancelScope) -> None:
+        if scope in self._scopes:  # else it is ending
+            self._scopes.move_to_end(scope)
+
+    def remove(self, scope: trio.CancelScope) -> None:
+        self._scopes.pop(scope, None)
+
+
+async def _serve_connection(stream: trio.SocketStream, store: DnsStore, log: Log, *, asked: Callable[[], None]) -> None:
+    """Answer every query of a connection in order, until the client closes it, breaks it or is too slow.
+
+    `asked` is called at every query.
+    """
     received = MessageBuffer()
     try:
         while (query := await _next_query(stream, received)) is not None:
+            asked()
             answer = _respond(query, store, Transport.TCP, log)
             if answer is None:
                 return

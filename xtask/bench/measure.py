@@ -7,10 +7,15 @@ import statistics
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter, validators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+
+Rounds = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from xtask.bench.measure import HEADER, environment_of_a_user, interleave, wall_clock
+from xtask.bench.measure import HEADER, Rounds, environment_of_a_user, interleave, wall_clock
 
 IMPORTS = "import trio, hypercorn.trio, quart_trio, psycopg, msgspec"
 GOALS = {1: 2.5, 2: 3.0}
@@ -17,7 +17,7 @@ REFILL_S = 2.0
 """How long each stack stays up: as one that is used does, it prepares the next one's database meanwhile."""
 
 
-def startup(*, rounds: int = 7) -> int:
+def startup(*, rounds: Rounds = 7) -> int:
     """Time run-all with one and two Nexuses against the bare import of what it is made of.
 
     Parameters
@@ -40,12 +40,13 @@ def startup(*, rounds: int = 7) -> int:
     print(HEADER)
     for timing in timings.values():
         print(timing.row(floor))
+    missed = False
     for nexuses, goal in GOALS.items():
         ratio = timings[f"run-all --nexuses {nexuses}"].median / floor.median
-        print(
-            f"goal with {nexuses} Nexus: at most {goal}; measured {ratio:.2f}: {'met' if ratio <= goal else 'MISSED'}"
-        )
-    return 0
+        verdict = "met" if ratio <= goal else "MISSED"
+        print(f"goal with {nexuses} Nexus: at most {goal}; measured {ratio:.2f}: {verdict}")
+        missed = missed or ratio > goal
+    return 1 if missed else 0
 
 
 def _until_running(nexuses: int, env: dict[str, str]) -> float:

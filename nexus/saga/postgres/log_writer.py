@@ -35,7 +35,15 @@ import psycopg
 import trio
 
 from nexus.db.errors import DatabaseUnavailable
-from nexus.saga.errors import OutcomeUnknown, SagaExists, SagaLost, SagaNotFound, StoreUnavailable, WriteRefused
+from nexus.saga.errors import (
+    OutcomeUnknown,
+    SagaError,
+    SagaExists,
+    SagaLost,
+    SagaNotFound,
+    StoreUnavailable,
+    WriteRefused,
+)
 from nexus.saga.log import NodeEvent
 from nexus.saga.postgres.fence import lock_free_sagas
 from nexus.saga.store import Claim, NodeAttempt, StateUpdate, StoredState
@@ -45,7 +53,6 @@ if TYPE_CHECKING:
 
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
-    from nexus.saga.errors import SagaError
     from nexus.saga.ids import SagaId
     from nexus.saga.logger import Logger
     from nexus.saga.store import LogWrite, NewSaga
@@ -307,7 +314,7 @@ class LogWriter:
 
             try:
                 outcome = await self._pool.transaction(partial(write, rows=rows))
-            except (psycopg.DataError, psycopg.IntegrityError, WriteRefused) as error:
+            except (psycopg.DataError, psycopg.IntegrityError, SagaError) as error:
                 await self._write_halves(rows, error)
                 return
             except (DatabaseUnavailable, psycopg.Error) as error:
@@ -382,8 +389,8 @@ class LogWriter:
         return left
 
 
-def _refusal(saga_id: SagaId, error: Exception) -> WriteRefused:
-    if isinstance(error, WriteRefused):
+def _refusal(saga_id: SagaId, error: Exception) -> SagaError:
+    if isinstance(error, SagaError):
         return error
     return WriteRefused(f"saga {saga_id}: the database refused a write: {error}")
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from quart_trio.wrappers import TrioResponse
 
 MAX_BODY = 1000
+NOT_JSON = "not valid JSON text: it is cut off, or an escape in it is half of a surrogate pair"
 PONG = b'{"status":"ok"}'
 
 
@@ -173,6 +174,9 @@ async def test_every_answer_has_a_request_id_of_the_servers_own() -> None:
     [
         ("GET", "/nowhere", 404, "Not Found"),
         ("GET", "/v1/ping/", 404, "Not Found"),
+        ("GET", "/v1//ping", 404, "Not Found"),
+        ("GET", "//v1/ping", 404, "Not Found"),
+        ("GET", "/%2Fv1/ping", 404, "Not Found"),
         ("POST", "/v1/ping", 405, "Method Not Allowed"),
         ("OPTIONS", "/v1/ping", 405, "Method Not Allowed"),
         ("GET", "/things/x", 400, 'bad parameter in URL path: thing_id: "x" is not a UUID'),
@@ -184,6 +188,25 @@ async def test_refusals_before_a_handler(method: str, path: str, status: int, me
         assert answer.status == status
         assert json.loads(answer.body) == {"request_id": answer.header("x-request-id"), "message": message}
         assert answer.header("allow") == ("GET, HEAD" if status == 405 else None)
+
+
+async def test_a_websocket_is_refused_like_any_bad_request() -> None:
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    upgrade["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    async with running() as server:
+        answer = await server.request("GET", "/v1/ping", headers=list(upgrade.items()))
+        assert answer.status == 400
+        assert json.loads(answer.body) == {
+            "request_id": answer.header("x-request-id"),
+            "message": "this server does not speak WebSocket",
+        }
+        (_, line) = server.log_lines
+        assert (line["msg"], line["response_code"], line["method"], line["uri"]) == (
+            "request completed",
+            400,
+            "GET",
+            "/v1/ping",
+        )
 
 
 async def test_uuid_in_a_path_takes_any_form() -> None:
@@ -202,8 +225,9 @@ async def test_uuid_in_a_path_takes_any_form() -> None:
             b"{}",
             'expected content type "application/json", got "application/x-www-form-urlencoded"',
         ),
-        ("application/json", b"", "unable to parse JSON body: Input data was truncated"),
-        ("application/json", b'{"n":[1,2', "unable to parse JSON body: Input data was truncated"),
+        ("application/json", b"", f"unable to parse JSON body: {NOT_JSON}"),
+        ("application/json", b'{"n":[1,2', f"unable to parse JSON body: {NOT_JSON}"),
+        ("application/json", rb'{"n":[],"m":"\ud800"}', f"unable to parse JSON body: {NOT_JSON}"),
         ("application/json", b"[]", "unable to parse JSON body: Expected `object`, got `array`"),
         ("application/json", b'{"n":1}', "unable to parse JSON body: [...]: Expected `array`, got `int`"),
         ("application/json", b"1" * (MAX_BODY + 1), "request body exceeded maximum size of 1000 bytes"),

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,13 +122,13 @@ def test_waits_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) 
     path.write_text(CONFIG.format(port=0))
     with running(path) as (process, notices):
         told: list[str] = []
-        while not ("127.0.0.1:9" in "".join(told) and "X_INTERNAL_ADDRESS" in "".join(told)):
+        while not (
+            "the database at 127.0.0.1:9 cannot be reached" in "".join(told) and "X_INTERNAL_ADDRESS" in "".join(told)
+        ):
             told.append(notices.recv(65536).decode())
-        start = time.monotonic()
         process.send_signal(number)
         _, errors = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
-        assert time.monotonic() - start < 5
     assert f"INFO stopping, signal: {number.name}" in errors
     assert "INFO not simulated, so not looked at in the configuration, keys: authn" in errors
     assert "waiting, reason: the database at 127.0.0.1:9 cannot be reached: " in errors

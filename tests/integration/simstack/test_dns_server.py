@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import socket
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -219,24 +219,35 @@ async def test_a_client_that_does_not_read_is_let_go(
             await stream.send_all(more_than_buffers_hold)
 
 
-async def test_too_many_connections_are_turned_away_and_room_is_made_again(
+async def test_one_connection_too_many_closes_the_one_that_asked_nothing_for_longest(
     store: DnsStore, loopback: SocketAddr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "MAX_TCP_CONNECTIONS", 1)
+    monkeypatch.setattr(server_module, "MAX_TCP_CONNECTIONS", 3)
     asked = framed(query("www", "A").to_wire())
-    async with serving(store, loopback) as address:
-        async with await connect(address) as first:
-            await first.send_all(asked)
-            await receive(first, 1)
-            async with await connect(address) as second:
-                assert await second.receive_some() == b""
-            await first.send_all(asked)
-            await receive(first, 1)
-            await first.send_eof()
-            assert await first.receive_some() == b""
-        async with await connect(address) as third:
-            await third.send_all(asked)
-            await receive(third, 1)
+    async with serving(store, loopback) as address, AsyncExitStack() as streams:
+
+        async def ask_again(stream: trio.SocketStream) -> None:
+            await stream.send_all(asked)
+            await receive(stream, 1)
+
+        async def connect_and_ask() -> trio.SocketStream:
+            stream = await streams.enter_async_context(await connect(address))
+            await ask_again(stream)
+            return stream
+
+        first, second, third = [await connect_and_ask() for _ in range(3)]
+        await ask_again(first)
+        fourth = await connect_and_ask()
+        assert await second.receive_some() == b""
+        fifth = await connect_and_ask()
+        assert await third.receive_some() == b""
+        for stream in (first, fourth, fifth):
+            await ask_again(stream)
+        for stream in (first, fourth):  # what goes by itself makes room
+            await stream.send_eof()
+            assert await stream.receive_some() == b""
+        await connect_and_ask()
+        await ask_again(fifth)
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from stack_driver import RunAll, eventually, program, run_all, xtask
+from stack_driver import REPO, RunAll, clean_environment, eventually, program, run_all, xtask
 
 
-def pids(stack: RunAll) -> list[int]:
-    return [stack.facts["database"]["pid"], *(nexus["pid"] for nexus in stack.facts["nexuses"])]
+def processes_of(directory: str) -> list[str]:
+    """Command lines of what still runs for a stack: Postgres, Nexuses and the watchdog all name its directory."""
+    listed = subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if f"{directory}/" in f"{line}/" and not line.startswith("Z")]
 
 
-def is_running(pid: int) -> bool:
-    """Whether it runs: what nobody has reaped yet has ended all the same."""
+def left_behind(stack: RunAll) -> list[str]:
+    directory = stack.facts["directory"]
+    addresses = [stack.facts["database"]["address"], *(nexus["internal_address"] for nexus in stack.facts["nexuses"])]
+    return [
+        *processes_of(directory),
+        *(address for address in addresses if answers(address)),
+        *([directory] if Path(directory).exists() else []),
+    ]
+
+
+def answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+            return True
+    except ConnectionRefusedError:
         return False
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return Path("/proc/self").exists() is False
-
-
-def left_behind(stack: RunAll) -> list[Any]:
-    directory = Path(stack.facts["directory"])
-    return [pid for pid in pids(stack) if is_running(pid)] + ([directory] if directory.exists() else [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -62,7 +68,7 @@ def test_without_its_database_the_stack_says_so_and_ends() -> None:
         assert kept is not None
         assert Path(kept[1]) == directory
         assert {path.suffix for path in directory.iterdir()} == {".log"}
-        assert [pid for pid in pids(stack) if is_running(pid)] == []
+        assert processes_of(stack.facts["directory"]) == []
         for path in directory.iterdir():
             path.unlink()
         directory.rmdir()
@@ -95,17 +101,55 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--nexuses", "0"], "a stack has 1 to 16 Nexuses, not 0"),
         (["--nexus-config", "/nonexistent.toml"], "cannot read /nonexistent.toml: No such file or directory"),
+        (["--gateway-config", "/nonexistent.toml"], "cannot read /nonexistent.toml: No such file or directory"),
         (["--name", "Über"], "'Über' is no name for a stack"),
-        (["--nexus-listen-port", "70000"], "70000 is not a port"),
     ],
 )
-def test_a_bad_option_is_one_line(arguments: list[str], complaint: str) -> None:
+def test_what_cannot_be_used_is_one_line(arguments: list[str], complaint: str) -> None:
     done = xtask("omicron-dev", "run-all", *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(f"omicron-dev: {complaint}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--nexuses", "0"], ["--nexuses", "17"], ["--nexus-listen-port", "70000"], ["--nexuses", "x"], ["--no-keep"]],
+)
+def test_a_mistake_on_the_command_line_is_one_line_and_status_2(arguments: list[str]) -> None:
+    done = xtask("omicron-dev", "run-all", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_nobody_reads_the_summary() -> None:
+    command = "-m xtask omicron-dev run-all --nexus-listen-port 0 --name unread"
+    done = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" {command} | head -n 1; exit "${{PIPESTATUS[0]}}"'],
+        cwd=REPO,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (128 + signal.SIGPIPE, "omicron-dev: setting up all services ... \n")
+    assert "Traceback" not in done.stderr
+    assert processes_of(f"omicron-dev-{os.geteuid()}/unread") == []
+
+
+def test_a_frozen_launcher_holds_up_nobody_else() -> None:
+    with run_all("--name", "frozen") as frozen, run_all("--name", "lively") as lively:
+        frozen.program.process.send_signal(signal.SIGSTOP)
+        shown = xtask("omicron-dev", "env", "--name", "lively")
+        assert f"export OMDB_NEXUS_URL={shlex.quote(lively.first_url)}\n" in shown.stdout
+        silent = xtask("omicron-dev", "env", "--name", "frozen")
+        frozen.program.process.send_signal(signal.SIGCONT)
+        assert (silent.returncode, silent.stdout) == (1, "")
+        assert "frozen does not answer: timed out" in silent.stderr
 
 
 def test_two_stacks_do_not_disturb_each_other() -> None:
@@ -117,6 +161,6 @@ def test_two_stacks_do_not_disturb_each_other() -> None:
         assert {first.facts["name"], "other"} <= set(found[1].split(", "))
         for stack in (first, second):
             shown = xtask("omicron-dev", "env", "--name", stack.facts["name"])
-            assert f"export OMDB_NEXUS_URL='{stack.first_url}'\n" in shown.stdout
+            assert f"export OMDB_NEXUS_URL={shlex.quote(stack.first_url)}\n" in shown.stdout
         assert first.program.stop() == 0
         assert xtask("omicron-dev", "status", "--name", "other").returncode == 0

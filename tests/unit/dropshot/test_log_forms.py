@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from dropshot.address import SocketAddr
-from dropshot.logging import BunyanForm, LogConfig, LogFileError, TerminalForm, log_to, open_log
+from dropshot.logging import BunyanForm, LogConfig, LogFileError, TerminalForm, log_file, log_to, open_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +141,29 @@ def test_file_mode(tmp_path: Path) -> None:
             write(refusing)
     with pytest.raises(LogFileError, match=r"cannot open log file .*: No such file or directory"):
         open_log(LogConfig(mode="file", path=str(tmp_path / "no" / "such"), if_exists="append"), name="n")
+
+
+def test_a_log_file_is_closed_on_exit(tmp_path: Path) -> None:
+    config = LogConfig(mode="file", path=str(tmp_path / "nexus.log"), if_exists="append")
+    with log_file(config, name="n") as log:
+        log.info("a line")
+    with (tmp_path / "other").open("w") as other:  # has the file's number now
+        log.info("a line too late")
+        assert os.fstat(other.fileno()).st_size == 0
+    assert json.loads((tmp_path / "nexus.log").read_text())["msg"] == "a line"
+
+
+def test_many_log_files_leave_no_descriptor(tmp_path: Path) -> None:
+    def lowest_free() -> int:
+        fd = os.open(tmp_path, os.O_RDONLY)
+        os.close(fd)
+        return fd
+
+    before = lowest_free()
+    for _ in range(3):
+        with log_file(LogConfig(mode="file", path=str(tmp_path / "log"), if_exists="append"), name="n"):
+            pass
+    assert lowest_free() == before
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_mistakes(addition: str, message: str) -> None:
     [
         ('bind_address = "[::1]:12221"', "", "missing key deployment.dropshot_internal.bind_address"),
         ('id = "e6bff1ff-24fb-49dc-a54e-c6a350cd4d6c"', "", "missing key deployment.id"),
-        ("e6bff1ff-24fb-49dc-a54e-c6a350cd4d6c", "me", "deployment.id: invalid UUID"),
+        ("e6bff1ff-24fb-49dc-a54e-c6a350cd4d6c", "me", "deployment.id: invalid UUID 'me'"),
         (
             "[::1]:12221",
             "localhost:12221",

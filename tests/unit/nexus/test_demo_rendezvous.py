@@ -24,6 +24,8 @@ from nexus.saga import (
     Sec,
     SecId,
 )
+from nexus.saga.sec import DEFAULT_HISTORY
+from nexus.sagas import demo
 from nexus.sagas.demo import COMPLETE_TIMEOUT_S, WAIT_NODE, DemoParams, DemoSagas
 from nexus.sagas.holds import Holds
 
@@ -36,10 +38,12 @@ SEC_ID = SecId(UUID("e6bff1ff-24fb-49dc-a54e-c6a350cd4d6c"))
 class Process:
     """A Nexus process as far as demo sagas go."""
 
-    def __init__(self, store: InMemorySecStore) -> None:
+    def __init__(self, store: InMemorySecStore, *, history: int = DEFAULT_HISTORY) -> None:
         self.demo_sagas = DemoSagas(Holds())
         log = log_to(io.StringIO(), form=BunyanForm())
-        self.sec = Sec(SEC_ID, store=store, registry=ActionRegistry([self.demo_sagas.wait_action]), log=log)
+        self.sec = Sec(
+            SEC_ID, store=store, registry=ActionRegistry([self.demo_sagas.wait_action]), log=log, history=history
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Process]:
@@ -154,3 +158,28 @@ async def test_no_answer_before_success_is_durable(autojump_clock: trio.testing.
         store.come_back()
         await nexus.demo_sagas.complete(demo_saga_id, nexus.sec)
         assert (await nexus.sec.wait_ended(saga_id)).state == SagaSucceeded()
+
+
+async def test_what_the_sec_has_forgotten_is_forgotten_here_too(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "MEETINGS_KEPT", 3)
+    async with Process(InMemorySecStore(), history=1).running() as nexus:
+
+        async def create() -> DemoSagaId:
+            return (await nexus.demo_sagas.create(nexus.sec))[1]
+
+        async def create_and_complete() -> DemoSagaId:
+            demo_saga_id = await create()
+            await nexus.demo_sagas.complete(demo_saga_id, nexus.sec)
+            await trio.testing.wait_all_tasks_blocked()
+            return demo_saga_id
+
+        waiting = await create()
+        forgotten, remembered = await create_and_complete(), await create_and_complete()
+        await nexus.demo_sagas.complete(forgotten, nexus.sec)  # few enough: still known
+        await create()
+        with pytest.raises(NotFound):
+            await nexus.demo_sagas.complete(forgotten, nexus.sec)
+        await nexus.demo_sagas.complete(remembered, nexus.sec)
+        await nexus.demo_sagas.complete(waiting, nexus.sec)

@@ -39,6 +39,12 @@ ID = UUID("f7765d6a-6e45-4c13-8904-2677b79a97eb")
         (TooManyRequests("why"), 429, "TooManyRequests", "why"),
         (DatabaseUnavailable("the database is away"), 503, "ServiceNotAvailable", "the database is away"),
         (psycopg.OperationalError("lock timeout"), 503, "ServiceNotAvailable", "lock timeout"),
+        (
+            psycopg.DataError("text fields cannot contain NUL (0x00) bytes"),
+            400,
+            "InvalidRequest",
+            "the database cannot hold what the request says: text fields cannot contain NUL (0x00) bytes",
+        ),
         (StoreUnavailable("away"), 503, "ServiceNotAvailable", "away"),
         (OutcomeUnknown("away"), 503, "ServiceNotAvailable", "away"),
         (SagaNotFound(SagaId(ID)), 404, "ObjectNotFound", f'not found: saga-dbg with id "{ID}"'),

@@ -32,7 +32,7 @@ from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.executor import UndoRetries
 from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
-from nexus.saga.payload import encode
+from nexus.saga.payload import MAX_PAYLOAD_BYTES, encode
 from nexus.saga.sec import CLAIM_CHECK_PERIOD_S, Sec
 from nexus.saga.status import SagaRunning
 from nexus.saga.store import InMemorySecStore, NodeAttempt, StoredState
@@ -181,6 +181,11 @@ async def test_nodes_of_a_stage_run_at_the_same_time() -> None:
         (KeyError(), ActionFailed({"message": "KeyError"})),
         (ValueError("a\0b\ud800"), ActionFailed({"message": "a\\x00b\\ud800"})),
         (ExceptionGroup("two", [ValueError("1")]), ActionFailed({"message": "two (1 sub-exception)"})),
+        pytest.param(
+            ActionFailure("x" * (MAX_PAYLOAD_BYTES - 2)),  # fits, but not with what the log puts around it
+            SerializeFailed("the error of the action cannot be stored: 1048610 bytes of JSON are more than 1048576"),
+            id="big",
+        ),
         (
             ActionFailure(float("nan")),
             SerializeFailed("the error of the action cannot be stored: nan is not a JSON number"),
