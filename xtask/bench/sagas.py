@@ -54,6 +54,9 @@ LOG_ALONE_TASKS = 256
 PGBENCH_CLIENTS = 64
 PGBENCH_S = 3
 RECOVERED = 1_000
+RECOVERED_AT_ONCE = 5
+"""As background task `saga_recovery` does."""
+
 PARKED = (1_000, 10_000)
 
 GOAL_OF_PGBENCH = 0.75
@@ -203,8 +206,12 @@ async def _recovery(url: str) -> None:
     async with _sec(url, action, sec_id) as sec:
         start = time.perf_counter()
         found = await sec.list_in_progress(limit=RECOVERED)
-        for saga in found:
-            await sec.recover(saga.saga_id)
+        to_do = iter(found)
+
+        async def recover_one() -> None:
+            await sec.recover(next(to_do).saga_id)
+
+        await _in_parallel(RECOVERED_AT_ONCE, len(found), recover_one)
         recovered_s = time.perf_counter() - start
         for saga in found:
             await sec.wait_ended(saga.saga_id)

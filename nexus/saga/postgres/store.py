@@ -97,8 +97,9 @@ class PostgresSecStore:
             holding = await lock_saga(connection, saga_id)
             holding.check_owner(sec_id)
             claim = Claim(saga_id, sec_id, holding.adopt_generation, holding.claim + 1)
-            await connection.execute(RAISE_CLAIM, (saga_id,))
-            await _insert_claim(connection, claim, reason="recovered")
+            async with connection.pipeline():
+                await connection.execute(RAISE_CLAIM, (saga_id,))
+                await _insert_claim(connection, claim, reason="recovered")
             return claim
 
         return await self._transact(raise_claim)
@@ -122,19 +123,23 @@ class PostgresSecStore:
         # transaction its own lock had to wait.
         async def read(connection: Connection) -> StoredSaga:
             saga_id = claim.saga_id
-            row = await (await connection.execute(READ_SAGA, (saga_id,))).fetchone()
+            async with connection.pipeline():
+                saga = await connection.execute(READ_SAGA, (saga_id,))
+                stored_events = await connection.execute(READ_EVENTS, (saga_id,))
+                stored_attempts = await connection.execute(READ_ATTEMPTS, (saga_id,))
+            row = await saga.fetchone()
             if row is None:
                 raise SagaNotFound(saga_id)
             current_sec, adopt_generation, number, state, dag = row
             Holding(saga_id, current_sec, adopt_generation, number, StoredState(state), (None, None)).check_claim(claim)
             events: list[NodeEvent] = []
             next_index = 0
-            async for node_id, kind, data, log_index in await connection.execute(READ_EVENTS, (saga_id,)):
+            async for node_id, kind, data, log_index in stored_events:
                 events.append(NodeEvent.from_stored(saga_id, NodeId(node_id), kind, _payload(data)))
                 next_index = log_index + 1
             attempts = [
                 NodeAttempt(saga_id, NodeId(node_id), kind, attempt, _payload(error))
-                async for node_id, kind, attempt, error in await connection.execute(READ_ATTEMPTS, (saga_id,))
+                async for node_id, kind, attempt, error in stored_attempts
             ]
             return StoredSaga(
                 state=StoredState(state),
