@@ -54,7 +54,7 @@ LOG_ALONE_TASKS = 256
 PGBENCH_CLIENTS = 64
 PGBENCH_S = 3
 RECOVERED = 1_000
-RECOVERED_AT_ONCE = 5
+RECOVERED_AT_ONCE = 64
 """As background task `saga_recovery` does."""
 
 PARKED = (1_000, 10_000)

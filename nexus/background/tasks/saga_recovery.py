@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 1_000
 
-RECOVERED_AT_ONCE = 5
-"""Each takes a commit of its own, and these share the disk's. Others keep one of the six connections of the pool."""
+RECOVERED_AT_ONCE = 64
+"""The Postgres store takes the claims of those that come together in one transaction."""
 
 
 class SagaRecovery:
