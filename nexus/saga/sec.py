@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 DEFAULT_HISTORY = 10_000
 
 DETAILED = 100
-"""How many ended sagas keep their DAG and the state of each node in memory, to be looked at."""
+"""How many ended sagas, the last ones, keep their DAG and the status of each node in memory, to be looked at."""
 
 DEFAULT_PAGE = 1_000
 

@@ -113,6 +113,10 @@ LAYERS: Mapping[str, Layer] = {
         f"{HTTP} nexus.clients nexus.config simstack simstack.dns simstack.errors simstack.gateway xtask.bootstrap",
         external="cyclopts msgspec psycopg rich trio",
     ),
+    # Measures the engine without a Nexus around it.
+    "xtask.bench.sagas": layer(
+        "dropshot nexus.db.connection nexus.db nexus.saga nexus.saga.postgres simstack", external="trio"
+    ),
     "xtask.bootstrap": layer("xtask.bytecode xtask.environment"),
     "xtask.environment": layer("xtask.bootstrap xtask.bytecode"),
     "xtask.bytecode": layer(),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from nexus.recovery.plan import RecoveryPlan, RestState
 from nexus.recovery.report import Execution, Loss, Recovery, RecoveryFailure, RecoveryReport
 from nexus.saga.errors import SagaError, SagaNotFound, UnrecoverableSaga
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from nexus.saga.sec import Sec
 
 PAGE_SIZE = 1_000
+
+RECOVERED_AT_ONCE = 64
+"""The Postgres store takes the claims of those that come together in one transaction."""
 
 
 class SagaRecovery:
@@ -78,18 +83,23 @@ class SagaRecovery:
                 if isinstance(state, SagaRunning):
                     bad_state += 1
                     self._log.error("saga inferred done is not done in the SEC", saga_id=str(saga_id))
-        recoveries: list[Recovery] = []
-        failures: list[RecoveryFailure] = []
-        for saga_id in plan.needs_recovery:
-            failure = await self._recover(saga_id)
-            if failure is None:
-                recoveries.append(Recovery(self._now(), saga_id))
-            else:
-                failures.append(failure)
+        outcomes: dict[SagaId, Recovery | RecoveryFailure] = {}
+        to_do = iter(plan.needs_recovery)
+
+        async def recover() -> None:
+            for saga_id in to_do:
+                outcomes[saga_id] = await self._recover(saga_id)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(RECOVERED_AT_ONCE):
+                nursery.start_soon(recover)
+        in_order = [outcomes[saga_id] for saga_id in plan.needs_recovery]
+        recoveries = [outcome for outcome in in_order if isinstance(outcome, Recovery)]
+        failures = [outcome for outcome in in_order if isinstance(outcome, RecoveryFailure)]
         losses = [Loss(self._now(), lost.saga_id, lost.owner) for lost in adopted if lost.owner is not None]
         return Execution(tuple(recoveries), tuple(failures), tuple(losses), missing, bad_state)
 
-    async def _recover(self, saga_id: SagaId) -> RecoveryFailure | None:
+    async def _recover(self, saga_id: SagaId) -> Recovery | RecoveryFailure:
         try:
             await self._sec.recover(saga_id)
         except UnrecoverableSaga as error:
@@ -99,7 +109,7 @@ class SagaRecovery:
             # Nothing was decided about the saga: if it is still this SEC's, the next pass finds it again.
             self._log.exception("saga could not be recovered for now", saga_id=str(saga_id))
             return self._failure(saga_id, "transient", error)
-        return None
+        return Recovery(self._now(), saga_id)
 
     async def _abandon(self, unrecoverable: UnrecoverableSaga) -> None:
         """Best effort: what is not recorded now is found, and fails, again in the next pass."""

@@ -26,6 +26,7 @@ from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
 from nexus.saga.payload import Payload
 from nexus.saga.postgres.adoption import adopt
+from nexus.saga.postgres.claims import INSERT_CLAIM, ClaimTaker
 from nexus.saga.postgres.fence import Holding, lock_saga, read_holdings
 from nexus.saga.postgres.log_writer import LogWriter, PostgresSagaLog
 from nexus.saga.store import Claim, InProgressSaga, NodeAttempt, StoredSaga, StoredState
@@ -39,12 +40,6 @@ if TYPE_CHECKING:
     from nexus.saga.store import AbandonReason, Adoption, NewSaga, SagaLogWriter
 
 T = TypeVar("T")
-
-INSERT_CLAIM = """
-INSERT INTO saga_claim (saga_id, claim, sec_id, adopt_generation, time, reason) VALUES (%s, %s, %s, %s, %s, %s)
-"""
-
-RAISE_CLAIM = "UPDATE saga SET claim = claim + 1 WHERE id = %s"
 
 ABANDON = """
 UPDATE saga
@@ -84,6 +79,7 @@ class PostgresSecStore:
     def __init__(self, pool: Pool, *, log: Logger) -> None:
         self._pool = pool
         self._writer = LogWriter(pool, log=log)
+        self._claims = ClaimTaker(self._transact)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -93,15 +89,7 @@ class PostgresSecStore:
         return await self._writer.create(saga)
 
     async def claim(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:
-        async def raise_claim(connection: Connection) -> Claim:
-            holding = await lock_saga(connection, saga_id)
-            holding.check_owner(sec_id)
-            claim = Claim(saga_id, sec_id, holding.adopt_generation, holding.claim + 1)
-            await connection.execute(RAISE_CLAIM, (saga_id,))
-            await _insert_claim(connection, claim, reason="recovered")
-            return claim
-
-        return await self._transact(raise_claim)
+        return await self._claims.take(saga_id, sec_id=sec_id)
 
     async def check_claims(self, claims: Sequence[Claim]) -> dict[Claim, SagaLost]:
         holdings = await self._transact(partial(read_holdings, saga_ids=[claim.saga_id for claim in claims]))
@@ -122,19 +110,23 @@ class PostgresSecStore:
         # transaction its own lock had to wait.
         async def read(connection: Connection) -> StoredSaga:
             saga_id = claim.saga_id
-            row = await (await connection.execute(READ_SAGA, (saga_id,))).fetchone()
+            async with connection.pipeline():
+                saga = await connection.execute(READ_SAGA, (saga_id,))
+                stored_events = await connection.execute(READ_EVENTS, (saga_id,))
+                stored_attempts = await connection.execute(READ_ATTEMPTS, (saga_id,))
+            row = await saga.fetchone()
             if row is None:
                 raise SagaNotFound(saga_id)
             current_sec, adopt_generation, number, state, dag = row
             Holding(saga_id, current_sec, adopt_generation, number, StoredState(state), (None, None)).check_claim(claim)
             events: list[NodeEvent] = []
             next_index = 0
-            async for node_id, kind, data, log_index in await connection.execute(READ_EVENTS, (saga_id,)):
+            async for node_id, kind, data, log_index in stored_events:
                 events.append(NodeEvent.from_stored(saga_id, NodeId(node_id), kind, _payload(data)))
                 next_index = log_index + 1
             attempts = [
                 NodeAttempt(saga_id, NodeId(node_id), kind, attempt, _payload(error))
-                async for node_id, kind, attempt, error in await connection.execute(READ_ATTEMPTS, (saga_id,))
+                async for node_id, kind, attempt, error in stored_attempts
             ]
             return StoredSaga(
                 state=StoredState(state),
@@ -169,7 +161,8 @@ class PostgresSecStore:
                 return  # by a try that was thought to have failed
             holding.check_claim(claim)
             await connection.execute(ABANDON, (time, reason, comment, claim.saga_id))
-            await _insert_claim(connection, taken, reason="abandoned")
+            row = claim.saga_id, taken.number, taken.sec_id, taken.adopt_generation, time, "abandoned"
+            await connection.execute(INSERT_CLAIM, row)
 
         await self._transact(write)
 
@@ -190,13 +183,6 @@ class PostgresSecStore:
         except (DatabaseUnavailable, psycopg.Error) as error:
             kind = OutcomeUnknown if may_have_committed else StoreUnavailable
             raise kind(str(error)) from error
-
-
-async def _insert_claim(connection: Connection, claim: Claim, *, reason: str) -> None:
-    now = datetime.now(UTC)
-    await connection.execute(
-        INSERT_CLAIM, (claim.saga_id, claim.number, claim.sec_id, claim.adopt_generation, now, reason)
-    )
 
 
 def _payload(text: str | None) -> Payload | None:

@@ -657,6 +657,52 @@ async def test_a_claim_that_is_lost_in_a_batch_loses_no_other(conninfo: str) -> 
             assert await events_of(pool, log.claim.saga_id) == ([(0, "started")] if value % 2 else [])
 
 
+async def test_claims_asked_for_together_share_a_transaction(conninfo: str) -> None:
+    """One saga is twice among them, one locked, one not there, one another SEC's; one who asked goes away."""
+    saga_ids = [number(value) for value in range(20)]
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        counting = CountingPool(pool)
+        counting.gate.set()
+        async with serving(counting) as store:
+            await created(store, saga_ids)
+            await store.create(replace(NEW, saga_id=number(50), sec_id=OTHER_SEC_ID))
+            counting.gate, counting.transactions = trio.Event(), 0
+            taken: list[tuple[SagaId, int]] = []
+
+            async def claim(saga_id: SagaId) -> None:
+                taken.append((saga_id, (await store.claim(saga_id, sec_id=SEC_ID)).number))
+
+            async def claim_in_vain(saga_id: SagaId, error: type[SagaError]) -> None:
+                with pytest.raises(error):
+                    await store.claim(saga_id, sec_id=SEC_ID)
+
+            async with trio.open_nursery() as nursery:
+                impatient = trio.CancelScope()
+                nursery.start_soon(cancelled_with, impatient, partial(claim, number(0)))
+                await trio.testing.wait_all_tasks_blocked()
+                for saga_id in saga_ids:
+                    nursery.start_soon(claim, saga_id)
+                nursery.start_soon(claim, number(1))
+                nursery.start_soon(claim_in_vain, number(50), SagaLost)
+                nursery.start_soon(claim_in_vain, number(60), SagaNotFound)
+                await trio.testing.wait_all_tasks_blocked()
+                async with pool.connection() as connection, connection.transaction():
+                    await connection.execute("SELECT 1 FROM saga WHERE id = %s FOR UPDATE", (number(3),))
+                    impatient.cancel()
+                    counting.gate.set()
+                    while len(taken) < len(saga_ids):
+                        await trio.lowlevel.checkpoint()
+                    assert number(3) not in [saga_id for saga_id, _ in taken]
+        assert counting.transactions <= 4
+        assert sorted(taken) == sorted([(saga_id, 2) for saga_id in saga_ids] + [(number(1), 3)])
+        assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'recovered'") == [(21,)]
+
+
+async def cancelled_with(scope: trio.CancelScope, call: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await call()
+
+
 async def test_one_creation_that_is_refused_refuses_no_other(conninfo: str) -> None:
     """Two of them: one with a name too long, one whose id another saga has."""
     async with open_pool(conninfo, log=KeptLog()) as pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 import trio
@@ -19,14 +20,16 @@ from nexus.saga import (
     InMemorySecStore,
     SagaDag,
     SagaFailed,
+    SagaId,
     SagaNotFound,
     SagaStuck,
     SagaSucceeded,
     Sec,
 )
-from nexus.saga.errors import InjectionRefused
+from nexus.saga.errors import DetailsGone, InjectionRefused
 from nexus.saga.injection import CrashAt, Fail, Injection, InjectionState, Repeat
 from nexus.saga.log import EventKind
+from nexus.saga.sec import DETAILED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -199,3 +202,19 @@ async def test_nothing_is_acknowledged_once_the_process_is_to_die(autojump_clock
             await one.sec.wait_succeeded(SAGA_ID, "a")
         assert waiting.cancelled_caught
         assert one.calls == ["act a"]
+
+
+async def test_the_details_of_sagas_that_ended_long_ago_are_gone(autojump_clock: trio.testing.MockClock) -> None:
+    async with process() as one:
+        ids = [SagaId(UUID(int=number)) for number in range(DETAILED + 1)]
+        for saga_id in ids:
+            await one.sec.create(saga_id, one.dag())
+            await one.sec.wait_ended(saga_id)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(DetailsGone):
+            one.sec.details(ids[0])
+        with pytest.raises(InjectionRefused, match="does not run here"):
+            one.sec.inject(ids[0], Fail("a", "undo"))
+        assert one.sec.saga(ids[0]).state == SagaSucceeded()
+        await one.sec.wait_succeeded(ids[0], "a")
+        assert {node.status for node in one.sec.details(ids[1]).nodes} == {"succeeded"}
