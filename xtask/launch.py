@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from dropshot.exception_groups import leaves
 from simstack.errors import SimstackError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -48,7 +49,7 @@ async def _run(program: str, main: Callable[[], Awaitable[None]]) -> int | None:
                 with running:
                     await main()
             except* SimstackError as group:
-                for error in _leaves(group):
+                for error in leaves(group):
                     say(program, str(error))
                 exit_code = 1
             except* BrokenPipeError:
@@ -64,11 +65,3 @@ async def _stop_on_signal(program: str, signals: AsyncIterator[int], running: tr
     await anext(signals)
     say(program, "caught another signal, leaving the rest to the watchdog")
     os._exit(1)
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

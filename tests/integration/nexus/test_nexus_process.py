@@ -222,6 +222,9 @@ async def test_logging_in_and_out(database_url: str) -> None:
             (login, {**right, "username": "nobody"}),
             (login, {**right, "password": "x" * 1000}),
             ("/v1/login/no-such-silo/local", right),
+            (login, {**right, "username": "a\0b"}),
+            (login, {**right, "username": "a" * 100_000}),
+            ("/v1/login/a%00b/local", right),
         ):
             refused = await nexus.ask(external, "POST", path, body)
             assert (refused.status, message(refused)) == (401, "credentials missing or invalid")
@@ -278,6 +281,7 @@ async def test_rack_initialization_is_one_transaction_and_idempotent(database_ur
         for part, bad in (
             ("nexus_zones", []),
             ("nexus_zones", twice_named),
+            ("external_dns_zone_name", "a\0b"),
             ("recovery_silo", {**handoff["recovery_silo"], "user_password_hash": "oxide"}),
             ("recovery_silo", {**handoff["recovery_silo"], "silo_name": "Not a name"}),
             (
