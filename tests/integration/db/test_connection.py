@@ -73,7 +73,7 @@ async def test_random_cancels_inside_transactions_leave_the_connection_clean(dat
     with trio.fail_after(90):
         async with connected(database_url) as connection:
             await connection.execute("CREATE TABLE cancelled (id INT8 PRIMARY KEY)")
-            committed = 0
+            committed: set[int] = set()
             for round_number in range(CANCELS):
                 with trio.move_on_after(chance.uniform(0, 0.006)):
                     async with connection.transaction():
@@ -83,10 +83,13 @@ async def test_random_cancels_inside_transactions_leave_the_connection_clean(dat
                                 for key in range(20):
                                     await connection.execute("SELECT %s, pg_sleep(0.0001)", (key,))
                         await connection.execute("SELECT pg_sleep(%s)", (chance.uniform(0, 0.004),))
-                    committed += 1
+                    committed.add(round_number)
                 assert is_clean(connection), f"after round {round_number}"
-            assert 0 < committed < CANCELS
-            assert await only(connection, "SELECT count(*) FROM cancelled") == committed
+            assert 0 < len(committed) < CANCELS
+            stored = {row[0] for row in await (await connection.execute("SELECT id FROM cancelled")).fetchall()}
+            assert committed <= stored
+            # A cancel that comes after the COMMIT has been carried out is told as a cancel all the same.
+            assert len(stored - committed) < CANCELS / 10
             assert await only(connection, OTHERS_AT_WORK) == 0
 
 
