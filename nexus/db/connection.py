@@ -185,6 +185,14 @@ class Connection(psycopg.AsyncConnection[TupleRow]):
     ) -> T:
         if timeout is not None:
             raise NotImplementedError("only notifies() gives a timeout here, and that is not adapted to trio")
+        try:
+            return await self._wait(gen)
+        except psycopg.errors.QueryCanceled:
+            # Our own request to cancel, which a pipeline answers in a later wait than the one that made it.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            raise
+
+    async def _wait(self, gen: PQGen[T]) -> T:
         if _is_cancelled():
             with trio.move_on_after(CLEANUP_GRACE_S, shield=True):
                 return await self._drive(gen)
