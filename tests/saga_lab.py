@@ -17,10 +17,12 @@ import trio
 from hypothesis import strategies as st
 
 from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry
-from nexus.saga.dag import ActionNode, ConstantNode, DagBuilder, SagaDag, constant
+from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.ids import SagaId, SecId
+from nexus.saga.nodes import ActionNode, ConstantNode, constant
 
 if TYPE_CHECKING:
+    from nexus.saga.dag import SagaDag
     from nexus.saga.log import NodeEvent
 
 

@@ -67,10 +67,14 @@ class ReleasedNodes(msgspec.Struct, frozen=True):
 
 
 class DagNode(msgspec.Struct, frozen=True):
-    """A node of a DAG. Start and End are called `(start node)` and `(end node)` and have no `action_name`."""
+    """A node of a DAG. `name` is unique in the saga: in a subsaga, `volume/disk`. Only actions have an `action_name`.
+
+    Start, also that of a subsaga, and End have no output, and are called `(start node)` and `(end node)`.
+    """
 
     node_id: int
     name: str
+    has_output: bool
     label: str
     action_name: str | None
     parents: list[int]

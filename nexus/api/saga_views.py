@@ -19,11 +19,20 @@ from nexus.api.experimental_types import (
     SagaTypeView,
 )
 from nexus.saga import action_error
-from nexus.saga.dag import ActionNode, ConstantNode, EndNode, StartNode
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.ids import NodeId
 from nexus.saga.injection import CrashAt, Fail, Repeat
 from nexus.saga.log import EventKind, NodeStatus
+from nexus.saga.nodes import (
+    ActionNode,
+    ConstantNode,
+    EndNode,
+    NamedNode,
+    StartNode,
+    SubsagaEndNode,
+    SubsagaStartNode,
+    UnknownNode,
+)
 from nexus.saga.payload import to_json_value
 from nexus.saga.status import SagaRunning
 
@@ -33,9 +42,10 @@ if TYPE_CHECKING:
     from nexus.api import experimental_types
     from nexus.saga import status
     from nexus.saga.action_error import ActionError
-    from nexus.saga.dag import Node, SagaDag
+    from nexus.saga.dag import SagaDag
     from nexus.saga.ids import SecId
     from nexus.saga.injection import Injection
+    from nexus.saga.nodes import Node
     from nexus.saga.status import SagaState, SagaStatus
     from nexus.sagas.saga_types import AnySagaType
 
@@ -115,7 +125,14 @@ def _saga_node(details: status.SagaDetails, node: DagNode, *, held: Collection[s
 def dag_nodes(dag: SagaDag) -> list[DagNode]:
     """By node id."""
     return [
-        DagNode(index, dag.node_name(NodeId(index)), _label(node), _action_name(node), [*dag.parents[index]])
+        DagNode(
+            index,
+            dag.node_name(NodeId(index)),
+            isinstance(node, NamedNode),
+            _label(node),
+            _action_name(node),
+            [*dag.parents[index]],
+        )
         for index, node in enumerate(dag.nodes)
     ]
 
@@ -129,6 +146,12 @@ def _label(node: Node) -> str:
             return "(end node)"
         case ConstantNode(_, value):
             return f"(constant = {value.decode()})"
+        case SubsagaStartNode(saga_name, params_node_name):
+            return f'(subsaga start: "{saga_name}", with parameters from "{params_node_name}")'
+        case SubsagaEndNode():
+            return "(subsaga end)"
+        case UnknownNode(kind):
+            return f"({kind}, a kind of node that is not known here)"
         case ActionNode(_, label, _):
             return label
     assert_never(node)

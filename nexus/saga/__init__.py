@@ -25,7 +25,8 @@ if TYPE_CHECKING:
         SubsagaCreateFailed,
         UndoActionError,
     )
-    from nexus.saga.dag import DagBuilder, SagaDag, constant
+    from nexus.saga.dag import SagaDag
+    from nexus.saga.dag_builder import DagBuilder, subsaga
     from nexus.saga.errors import (
         DagBuildError,
         OutcomeUnknown,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from nexus.saga.executor import UndoRetries
     from nexus.saga.ids import NodeId, SagaId, SecId
     from nexus.saga.log import EventKind, NodeEvent, NodeStatus
+    from nexus.saga.nodes import constant
     from nexus.saga.sec import Sec
     from nexus.saga.status import SagaRunning, SagaState, SagaStatus
     from nexus.saga.store import Claim, InMemorySecStore, InProgressSaga, SecStore, StoredState
@@ -59,7 +61,8 @@ _HOMES = {
         "SubsagaCreateFailed",
         "UndoActionError",
     ),
-    "dag": ("DagBuilder", "SagaDag", "constant"),
+    "dag": ("SagaDag",),
+    "dag_builder": ("DagBuilder", "subsaga"),
     "errors": (
         "DagBuildError",
         "OutcomeUnknown",
@@ -78,6 +81,7 @@ _HOMES = {
     "executor": ("UndoRetries",),
     "ids": ("NodeId", "SagaId", "SecId"),
     "log": ("EventKind", "NodeEvent", "NodeStatus"),
+    "nodes": ("constant",),
     "sec": ("Sec",),
     "status": ("SagaRunning", "SagaState", "SagaStatus"),
     "store": ("Claim", "InMemorySecStore", "InProgressSaga", "SecStore", "StoredState"),
@@ -131,6 +135,7 @@ __all__ = [
     "UnrunnableSaga",
     "WriteRefused",
     "constant",
+    "subsaga",
 ]
 
 

@@ -8,8 +8,9 @@
     builder.append(CREATE_DISK.node("disk"))
 
 Parameters and outputs are any type that msgspec can decode. An action is called at least once, so it must be
-idempotent: keyed by `context.saga_id` and `context.node_name`, both the same in every call. What it talks to can
-refuse a stale process by `context.claim`, which only ever rises (a fencing token).
+idempotent: keyed by `context.saga_id` and `context.node_name`, both the same in every call, and together different from
+those of every other node. What it talks to can refuse a stale process by `context.claim`, which only ever rises (a
+fencing token).
 
 It fails its node by raising: `ActionFailure` with an error of its own making, or anything else. An undo action that
 raises an error whose attribute `retryable` is true is called again after a while; any other error makes the saga stuck.
@@ -22,13 +23,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from nexus.saga.dag import ActionNode, SagaDag
 from nexus.saga.errors import PayloadMismatch, UnrunnableSaga
+from nexus.saga.ids import NodeId
+from nexus.saga.nodes import ActionNode
 from nexus.saga.payload import Payload, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
+    from nexus.saga.dag import SagaDag
     from nexus.saga.ids import SagaId
 
 P = TypeVar("P")
@@ -56,14 +59,16 @@ class ActionContext(Generic[P]):
     """The fencing token: higher than that of every process that held the saga before."""
 
     node_name: str
+    """Unique in the saga: in a subsaga, the names of those that it is in come first (`volume/disk`)."""
+
     params: P
-    """The saga's parameters."""
+    """The saga's parameters, or the subsaga's."""
 
     find_output: Callable[[str], Payload]
     """The undecoded output of an ancestor; see `lookup`."""
 
     def lookup(self, node_name: str, type_: type[T]) -> T:
-        """The output of an ancestor, or for an undo action its own.
+        """The output of an ancestor in the same saga or subsaga, or for an undo action its own.
 
         Raises OutputNotFound (a bug in the saga), or PayloadMismatch if it is not of that type; left alone, either
         fails the node.
@@ -106,16 +111,15 @@ class ActionRegistry:
         return self._actions[name]
 
     def check(self, dag: SagaDag) -> None:
-        """Whether this process can run the saga. Raises UnrunnableSaga with the reason."""
-        actions: Mapping[str, AnyAction | None] = {
-            node.action_name: self._actions.get(node.action_name) for node in dag.nodes if isinstance(node, ActionNode)
-        }
-        missing = sorted(name for name, action in actions.items() if action is None)
+        """Whether this process can run the saga, as far as its DAG tells. Raises UnrunnableSaga with the reason."""
+        if dag.unknown_kinds:
+            raise UnrunnableSaga(f"kinds of nodes that are not known here: {', '.join(dag.unknown_kinds)}")
+        nodes = [(NodeId(index), node) for index, node in enumerate(dag.nodes) if isinstance(node, ActionNode)]
+        missing = sorted({node.action_name for _, node in nodes if node.action_name not in self._actions})
         if missing:
             raise UnrunnableSaga(f"actions not registered here: {', '.join(missing)}")
-        for action in actions.values():
-            assert action is not None, "checked above"
+        for name in dict.fromkeys(node.action_name for node_id, node in nodes if dag.subsaga_of(node_id) is None):
             try:
-                decode(dag.params, action.params)
+                decode(dag.params, self._actions[name].params)
             except PayloadMismatch as error:
-                raise UnrunnableSaga(f"parameters do not decode as {action.name} wants them: {error}") from error
+                raise UnrunnableSaga(f"parameters do not decode as {name} wants them: {error}") from error

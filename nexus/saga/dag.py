@@ -1,4 +1,4 @@
-"""The DAG of a saga: build one, check it, read and write its serialized form. Pure.
+"""The DAG of a saga: its checks, who depends on whom, its serialized form. Pure. `dag_builder.py` builds one.
 
 The serialized form is upstream's, so a log can be read by either (the graph is petgraph's serde form):
 
@@ -8,65 +8,51 @@ The serialized form is upstream's, so a log can be read by either (the graph is 
                "node_holes": [], "edge_property": "directed", "edges": [[1, 0, null], [0, 2, null]]},
      "start_node": 1, "end_node": 2}
 
-A node's index is its place in `nodes`, and is its `node_id` in the log: the order of appending, then Start, then End.
-A saga keeps the DAG it was made with, also when the code that made it has changed since.
+A node's index is its place in `nodes`, and is its `node_id` in the log: the order of appending, then Start, then End. A
+subsaga's nodes are part of the same graph, in one piece: its start node, its own nodes, its end node.
 
-Subsagas have their own nodes in upstream's form; a DAG that holds them is refused here.
+A saga keeps the DAG it was made with, also when the code that made it has changed since.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from nexus.saga.errors import DagBuildError, InvalidDag, UnstorablePayload
+from nexus.saga.errors import InvalidDag
 from nexus.saga.ids import NodeId
-from nexus.saga.payload import Payload, check_text, encode
+from nexus.saga.nodes import (
+    ActionNode,
+    ConstantNode,
+    EndNode,
+    NamedNode,
+    StartNode,
+    SubsagaEndNode,
+    SubsagaStartNode,
+    UnknownNode,
+    node_from_json,
+    node_to_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
 
-MAX_SAGA_NAME = 128
+    from nexus.saga.nodes import Node
+    from nexus.saga.payload import Payload
 
-
-@dataclass(frozen=True, slots=True)
-class StartNode:
-    params: Payload
+PATH_SEPARATOR = "/"
+"""Between the names of subsagas and of a node in them."""
 
 
 @dataclass(frozen=True, slots=True)
-class EndNode:
-    pass
+class SubsagaSpan:
+    """Where a subsaga is in its DAG: its own nodes are those between its start node and its end node."""
 
-
-@dataclass(frozen=True, slots=True)
-class ActionNode:
-    """Calls an action. `name` is that of its output, `label` is for people."""
-
-    name: str
-    label: str
-    action_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConstantNode:
-    """Its output was known when the saga was made."""
-
-    name: str
-    value: Payload
-
-
-Node: TypeAlias = StartNode | EndNode | ActionNode | ConstantNode
-NamedNode: TypeAlias = ActionNode | ConstantNode
-
-
-def constant(name: str, value: object) -> ConstantNode:
-    """Raises UnstorablePayload."""
-    return ConstantNode(name, encode(value))
+    start: NodeId
+    end: NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +60,9 @@ class SagaDag:
     """The checked DAG of one saga, its parameters included. Made by `DagBuilder` or `SagaDag.from_json`.
 
     Raises InvalidDag unless: there is one Start and one End, where `start_node` and `end_node` say; no cycle; every
-    node leads from Start to End; End has exactly one predecessor; names are unique.
+    node leads from Start to End; End and the end of each subsaga have exactly one predecessor; subsagas nest, are
+    entered by their start and left by their end, and depend on the node that their parameters come from; names are
+    unique in each of them. Of a DAG with nodes of unknown kinds no more is checked than where Start and End are.
     """
 
     saga_name: str
@@ -84,6 +72,8 @@ class SagaDag:
     end_node: NodeId
     parents: tuple[tuple[NodeId, ...], ...] = field(init=False, repr=False, compare=False)
     children: tuple[tuple[NodeId, ...], ...] = field(init=False, repr=False, compare=False)
+    subsagas: tuple[SubsagaSpan, ...] = field(init=False, repr=False, compare=False)
+    """By their start nodes, so each after those that it is in."""
 
     def __post_init__(self) -> None:
         size = len(self.nodes)
@@ -96,25 +86,55 @@ class SagaDag:
             children[source].append(target)
         object.__setattr__(self, "parents", tuple(map(tuple, parents)))
         object.__setattr__(self, "children", tuple(map(tuple, children)))
+        object.__setattr__(self, "subsagas", ())
         self._check_ends()
-        self._check_names()
-        self._check_paths()
+        if not self.unknown_kinds:
+            object.__setattr__(self, "subsagas", self._find_subsagas())
+            self._check_paths()
+            self._check_subsagas()
+            self._check_names()
+
+    @property
+    def unknown_kinds(self) -> list[str]:
+        return sorted({node.kind for node in self.nodes if isinstance(node, UnknownNode)})
+
+    def subsaga_of(self, node_id: NodeId) -> SubsagaSpan | None:
+        """The innermost subsaga that the node is inside of. Its start and end nodes are outside."""
+        for span in reversed(self.subsagas):
+            if span.start < node_id < span.end:
+                return span
+        return None
 
     def node_name(self, node_id: NodeId) -> str:
-        """The name of the node's output; Start and End have none and are called `(start node)` and `(end node)`."""
+        """The name of the node's output, unique in the saga: `disk`; `volume/disk` in the subsaga `volume`.
+
+        What has no output is called `(start node)`, also that of a subsaga, and `(end node)`.
+        """
+        span = self.subsaga_of(node_id)
         match self.nodes[node_id]:
             case StartNode():
-                return "(start node)"
+                name = "(start node)"
             case EndNode():
-                return "(end node)"
-            case ActionNode() | ConstantNode() as node:
-                return node.name
+                name = "(end node)"
+            case SubsagaStartNode():
+                name = "(start node)"
+                span = next(each for each in self.subsagas if each.start == node_id)
+            case UnknownNode(kind):
+                name = f"({kind} {node_id})"
+            case ActionNode() | ConstantNode() | SubsagaEndNode() as node:
+                name = node.name
+        return name if span is None else f"{self.node_name(span.end)}{PATH_SEPARATOR}{name}"
 
     def find(self, name: str) -> NodeId | None:
-        """The node whose output has that name."""
-        for index, node in enumerate(self.nodes):
-            if isinstance(node, NamedNode) and node.name == name:
-                return NodeId(index)
+        """The node that `node_name` calls so."""
+        return next((node_id for node_id in self._ids() if self.node_name(node_id) == name), None)
+
+    def find_output(self, name: str, *, inside: SubsagaSpan | None) -> NodeId | None:
+        """The node whose output is called so where it is produced: in that subsaga, or in none."""
+        for node_id in self._ids():
+            node = self.nodes[node_id]
+            if isinstance(node, NamedNode) and node.name == name and self.subsaga_of(node_id) == inside:
+                return node_id
         return None
 
     def is_ancestor(self, ancestor: NodeId, node_id: NodeId) -> bool:
@@ -141,7 +161,7 @@ class SagaDag:
             {
                 "saga_name": self.saga_name,
                 "graph": {
-                    "nodes": [_node_to_json(node) for node in self.nodes],
+                    "nodes": [node_to_json(node) for node in self.nodes],
                     "node_holes": [],
                     "edge_property": "directed",
                     "edges": [(source, target, None) for source, target in self.edges],
@@ -156,13 +176,16 @@ class SagaDag:
         """Raises InvalidDag."""
         try:
             wire = msgspec.json.decode(text, type=_WireDag)
-            nodes = tuple(_node_from_json(node) for node in wire.graph.nodes)
+            nodes = tuple(node_from_json(node) for node in wire.graph.nodes)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidDag(f"not a serialized DAG: {error}") from error
         if wire.graph.node_holes or wire.graph.edge_property != "directed":
             raise InvalidDag(f'DAG of saga "{wire.saga_name}": the graph has holes or is not directed')
         edges = tuple((NodeId(source), NodeId(target)) for source, target, _ in wire.graph.edges)
         return cls(wire.saga_name, nodes, edges, NodeId(wire.start_node), NodeId(wire.end_node))
+
+    def _ids(self) -> Iterable[NodeId]:
+        return map(NodeId, range(len(self.nodes)))
 
     def _invalid(self, reason: str) -> InvalidDag:
         return InvalidDag(f'DAG of saga "{self.saga_name}": {reason}')
@@ -176,12 +199,6 @@ class SagaDag:
             raise self._invalid(f"end_node is {self.end_node}, but End is at {ends}")
         if len(self.parents[self.end_node]) != 1:
             raise self._invalid(f"End has {len(self.parents[self.end_node])} predecessors, not one")
-
-    def _check_names(self) -> None:
-        names = Counter(node.name for node in self.nodes if isinstance(node, NamedNode))
-        for name, count in names.items():
-            if count > 1:
-                raise self._invalid(f'{count} nodes are called "{name}"')
 
     def _check_paths(self) -> None:
         if len(set(self.edges)) != len(self.edges):
@@ -203,72 +220,50 @@ class SagaDag:
         if reached != len(self.nodes):
             raise self._invalid("it has a cycle")
 
+    def _find_subsagas(self) -> tuple[SubsagaSpan, ...]:
+        spans: list[SubsagaSpan] = []
+        open_since: list[NodeId] = []
+        for node_id in self._ids():
+            match self.nodes[node_id]:
+                case SubsagaStartNode():
+                    open_since.append(node_id)
+                case SubsagaEndNode():
+                    if not open_since:
+                        raise self._invalid(f"node {node_id} is the end of a subsaga that has no start")
+                    spans.append(SubsagaSpan(open_since.pop(), node_id))
+                case _:
+                    pass
+        if open_since:
+            raise self._invalid(f"node {open_since[-1]} is the start of a subsaga that has no end")
+        return tuple(sorted(spans, key=lambda span: span.start))
 
-class DagBuilder:
-    """Builds a saga's DAG stage by stage; each stage depends on every node of the one before.
+    def _check_subsagas(self) -> None:
+        starts = {span.start: span for span in self.subsagas}
+        ends = {span.end: span for span in self.subsagas}
+        for source, target in self.edges if self.subsagas else ():
+            if starts.get(source, self.subsaga_of(source)) != ends.get(target, self.subsaga_of(target)):
+                raise self._invalid(f"the edge from node {source} to node {target} enters or leaves a subsaga midway")
+        for span in self.subsagas:
+            if len(self.parents[span.end]) != 1:
+                raise self._invalid(f"subsaga end {span.end} has {len(self.parents[span.end])} predecessors, not one")
+            start = self.nodes[span.start]
+            assert isinstance(start, SubsagaStartNode), "that is what its span was made of"
+            params = self.find_output(start.params_node_name, inside=self.subsaga_of(span.start))
+            if params is None or not self.is_ancestor(params, span.start):
+                raise self._invalid(
+                    f"subsaga start {span.start} has parameters that come from node "
+                    f'"{start.params_node_name}", but it does not depend on any such node'
+                )
 
-    The first mistake is kept and reported by `build`, as upstream does.
-    """
-
-    def __init__(self, saga_name: str) -> None:
-        self._saga_name = saga_name
-        self._nodes: list[Node] = []
-        self._edges: list[tuple[NodeId, NodeId]] = []
-        self._first_stage: list[NodeId] = []
-        self._last_stage: list[NodeId] = []
-        self._names: set[str] = set()
-        self._mistake: str | None = None
-
-    def append(self, node: NamedNode) -> Self:
-        return self.append_parallel([node])
-
-    def append_parallel(self, nodes: Iterable[NamedNode]) -> Self:
-        """The nodes of one stage do not depend on each other and run at the same time."""
-        if self._mistake is not None:
-            return self
-        stage = [*nodes]
-        if not stage:
-            self._mistake = "attempted to append 0 nodes in parallel"
-            return self
-        for node in stage:
-            if node.name in self._names:
-                self._mistake = f'name was used multiple times in the same Dag: "{node.name}"'
-                return self
-            self._names.add(node.name)
-        added: list[NodeId] = []
-        for node in stage:
-            added.append(NodeId(len(self._nodes)))
-            self._nodes.append(node)
-            self._edges += [(last, added[-1]) for last in self._last_stage]
-        self._first_stage = self._first_stage or added
-        self._last_stage = added
-        return self
-
-    def build(self, params: object) -> SagaDag:
-        """The DAG, with these parameters. Raises DagBuildError."""
-        if self._mistake is None and len(self._last_stage) != 1:
-            self._mistake = "saga must end with exactly one node"
-        if self._mistake is not None:
-            raise DagBuildError(self._saga_name, self._mistake)
-        if len(self._saga_name) > MAX_SAGA_NAME:
-            raise DagBuildError(self._saga_name, f"its name is longer than {MAX_SAGA_NAME} characters")
-        try:
-            check_text(self._saga_name)
-            for node in self._nodes:
-                if isinstance(node, ActionNode):
-                    check_text(node.name + node.label + node.action_name)
-                elif isinstance(node, ConstantNode):
-                    check_text(node.name)
-            start_params = encode(params)
-        except UnstorablePayload as error:
-            raise DagBuildError(self._saga_name, str(error)) from error
-        start, end = NodeId(len(self._nodes)), NodeId(len(self._nodes) + 1)
-        edges = [
-            *self._edges,
-            *((start, first) for first in self._first_stage),
-            *((last, end) for last in self._last_stage),
-        ]
-        return SagaDag(self._saga_name, (*self._nodes, StartNode(start_params), EndNode()), tuple(edges), start, end)
+    def _check_names(self) -> None:
+        names = Counter(
+            (node.name, self.subsaga_of(node_id))
+            for node_id in self._ids()
+            if isinstance(node := self.nodes[node_id], NamedNode)
+        )
+        for (name, _), count in names.items():
+            if count > 1:
+                raise self._invalid(f'{count} nodes are called "{name}"')
 
 
 class _WireGraph(msgspec.Struct):
@@ -283,48 +278,3 @@ class _WireDag(msgspec.Struct):
     graph: _WireGraph
     start_node: int
     end_node: int
-
-
-class _WireStart(msgspec.Struct):
-    params: msgspec.Raw
-
-
-class _WireAction(msgspec.Struct):
-    name: str
-    label: str
-    action_name: str
-
-
-class _WireConstant(msgspec.Struct):
-    name: str
-    value: msgspec.Raw
-
-
-def _node_to_json(node: Node) -> object:
-    match node:
-        case StartNode(params):
-            return {"Start": {"params": msgspec.Raw(params)}}
-        case EndNode():
-            return "End"
-        case ActionNode(name, label, action_name):
-            return {"Action": {"name": name, "label": label, "action_name": action_name}}
-        case ConstantNode(name, value):
-            return {"Constant": {"name": name, "value": msgspec.Raw(value)}}
-
-
-def _node_from_json(text: msgspec.Raw) -> Node:
-    wire: str | dict[str, msgspec.Raw] = msgspec.json.decode(text, type=str | dict[str, msgspec.Raw])
-    match wire:
-        case "End":
-            return EndNode()
-        case {"Start": body, **rest} if not rest:
-            return StartNode(Payload(bytes(msgspec.json.decode(body, type=_WireStart).params)))
-        case {"Action": body, **rest} if not rest:
-            action = msgspec.json.decode(body, type=_WireAction)
-            return ActionNode(action.name, action.label, action.action_name)
-        case {"Constant": body, **rest} if not rest:
-            constant = msgspec.json.decode(body, type=_WireConstant)
-            return ConstantNode(constant.name, Payload(bytes(constant.value)))
-        case _:
-            kind = wire if isinstance(wire, str) else ", ".join(wire)
-            raise InvalidDag(f"a node of kind {kind} is not known here")

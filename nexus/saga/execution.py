@@ -13,8 +13,8 @@ Beside the table of `log.py`, which is about one node, these rules tie nodes tog
 - A failed undo makes the saga stuck: what runs is run to its end, no further undo begins.
 - Finished is: End succeeded; or unwinding and nothing left to undo; or stuck and nothing runs.
 
-Only action nodes call anything. Start, End and constants are nodes of the log like all others, so that there is no
-special case in recovery, but pass at once (`Pass`).
+Only action nodes call anything. Start, End, constants, and the start and end of a subsaga are nodes of the log like all
+others, so that there is no special case in recovery, but pass at once (`Pass`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from nexus.saga.dag import ActionNode, ConstantNode, EndNode, StartNode
 from nexus.saga.errors import IllegalEvent, OutputNotFound
 from nexus.saga.ids import NodeId
 from nexus.saga.log import EventKind, NodeEvent, NodeStatus, replay
+from nexus.saga.nodes import (
+    ActionNode,
+    ConstantNode,
+    EndNode,
+    StartNode,
+    SubsagaEndNode,
+    SubsagaStartNode,
+    UnknownNode,
+)
 from nexus.saga.payload import NULL, Payload
 
 if TYPE_CHECKING:
@@ -152,14 +160,28 @@ class SagaExecution:
     def output(self, name: str, *, seen_from: NodeId) -> Payload:
         """The output called `name`, as the action or undo action of the node `seen_from` may see it.
 
-        Raises OutputNotFound unless that is the output of an ancestor, or its own and it has one.
+        Raises OutputNotFound unless that is the output of an ancestor in the same subsaga or saga, or its own and it
+        has one. Its own is also known by the name that is unique in the saga.
         """
-        node_id = self.dag.find(name)
+        own_name = self.dag.node_name(seen_from)
+        if name == own_name:
+            node_id: NodeId | None = seen_from
+        else:
+            node_id = self.dag.find_output(name, inside=self.dag.subsaga_of(seen_from))
         if node_id is not None and (node_id == seen_from or self.dag.is_ancestor(node_id, seen_from)):
             output = self._log.output(node_id)
             if output is not None:
                 return output
-        raise OutputNotFound(f'node "{self.dag.node_name(seen_from)}" does not depend on a node "{name}"')
+        raise OutputNotFound(f'node "{own_name}" does not depend on a node "{name}"')
+
+    def params(self, node_id: NodeId) -> Payload:
+        """The parameters of the subsaga that the node is in, or of the saga."""
+        span = self.dag.subsaga_of(node_id)
+        if span is None:
+            return self.dag.params
+        start = self.dag.nodes[span.start]
+        assert isinstance(start, SubsagaStartNode), "checked when the DAG was made"
+        return self.output(start.params_node_name, seen_from=span.start)
 
     def record(self, event: NodeEvent) -> None:
         """Take note of what happened. Raises IllegalEvent and changes nothing if it cannot have."""
@@ -243,14 +265,24 @@ class SagaExecution:
     def _may_undo(self, node_id: NodeId) -> bool:
         return self.unwinding and not self.stuck and not self._held_by[node_id]
 
-    def _forward(self, node_id: NodeId, *before: NodeEvent) -> Command:
+    def _forward(self, node_id: NodeId, *before: NodeEvent) -> Command | None:
+        """None for a node of an unknown kind: `ActionRegistry.check` keeps such a saga from being run."""
+        output = NULL
         match self.dag.nodes[node_id]:
+            case UnknownNode():
+                return None
             case ActionNode():
                 return RunAction(node_id)
             case ConstantNode(_, value):
-                return Pass(node_id, (*before, NodeEvent.succeeded(self.saga_id, node_id, value)))
-            case StartNode() | EndNode():
-                return Pass(node_id, (*before, NodeEvent.succeeded(self.saga_id, node_id, NULL)))
+                output = value
+            case SubsagaEndNode():
+                (last,) = self.dag.parents[node_id]
+                inner = self._log.output(last)
+                assert inner is not None, "it starts when its one parent has succeeded"
+                output = inner
+            case StartNode() | EndNode() | SubsagaStartNode():
+                pass
+        return Pass(node_id, (*before, NodeEvent.succeeded(self.saga_id, node_id, output)))
 
     def _backward(self, node_id: NodeId, *before: NodeEvent) -> Command:
         if isinstance(self.dag.nodes[node_id], ActionNode):

@@ -37,12 +37,12 @@ from nexus.saga.action_error import (
     UndoActionError,
     action_error_to_json,
 )
-from nexus.saga.dag import ActionNode
-from nexus.saga.errors import PayloadMismatch, SagaEnded, SagaError, UnstorablePayload
+from nexus.saga.errors import PayloadMismatch, SagaEnded, SagaError, UnrunnableSaga, UnstorablePayload
 from nexus.saga.execution import Finish, Pass, RunAction, RunUndo
 from nexus.saga.ids import NodeId
 from nexus.saga.injection import Injections
 from nexus.saga.log import EventKind, NodeEvent, NodeStatus
+from nexus.saga.nodes import ActionNode
 from nexus.saga.payload import JsonValue, decode, encode, printable, to_json_value
 from nexus.saga.status import NodeDetails
 from nexus.saga.store import NodeAttempt, StateUpdate, StoredState
@@ -102,6 +102,7 @@ class SagaExecutor:
         self._calling: set[NodeId] = set()
         self._succeeded: dict[NodeId, trio.Event] = {}
         self._outcome: Outcome | None = None  # recorded, but shown only when it is durable
+        self._scope = trio.CancelScope()  # around everything that `run` does
         self._refusal: SagaError | None = None
         self._ended = False
 
@@ -115,16 +116,12 @@ class SagaExecutor:
     async def run(self) -> Outcome:
         """Run the saga to its end, and return that when it is durable.
 
-        Raises SagaLost or WriteRefused, with every call cancelled, if the store takes no more writes of this saga.
+        Raises SagaLost or WriteRefused, with every call cancelled, if the store takes no more writes of this saga, and
+        UnrunnableSaga, likewise, if the parameters of a subsaga do not decode as its actions want them.
         """
         try:
-            with trio.CancelScope() as scope:
-
-                def stop(error: SagaError) -> None:
-                    self._refusal = error
-                    scope.cancel()
-
-                self._saga_log.on_refused(stop)
+            with self._scope:
+                self._saga_log.on_refused(self._stop)
                 self._note_interrupted_calls()
                 async with trio.open_nursery() as nursery:
                     self._go_on(nursery)
@@ -162,6 +159,11 @@ class SagaExecutor:
     def nodes(self) -> tuple[NodeDetails, ...]:
         """Every node as it is now, by node id; the end of what has happened last may not be durable yet."""
         return tuple(self._node_details(NodeId(index)) for index in range(len(self.execution.dag.nodes)))
+
+    def _stop(self, error: SagaError) -> None:
+        if self._refusal is None:
+            self._refusal = error
+        self._scope.cancel()
 
     def _node_details(self, node_id: NodeId) -> NodeDetails:
         return NodeDetails(
@@ -214,16 +216,21 @@ class SagaExecutor:
         node = self.execution.dag.nodes[node_id]
         assert isinstance(node, ActionNode), "only action nodes call anything"
         action = self._registry[node.action_name]
+        try:
+            context = self._context(node_id, action)
+        except UnrunnableSaga as error:
+            self._stop(error)
+            return
         match command:
             case RunAction():
-                event = await self._call_action(node_id, action)
+                event = await self._call_action(node_id, action, context)
             case RunUndo():
-                event = await self._call_undo(node_id, action)
+                event = await self._call_undo(node_id, action, context)
         self._calling.remove(node_id)
         self._record(event)
         self._go_on(nursery)
 
-    async def _call_action(self, node_id: NodeId, action: AnyAction) -> NodeEvent:
+    async def _call_action(self, node_id: NodeId, action: AnyAction, context: ActionContext[object]) -> NodeEvent:
         if self.injections.fails(node_id, "action"):
             return NodeEvent.failed(self._saga_id, node_id, InjectedError())
         try:
@@ -231,7 +238,7 @@ class SagaExecutor:
                 if call:
                     self._note_attempt(node_id, "action", error=REPEATED)
                 await self._durable()
-                output = await _call(action.run, self._context(node_id, action))
+                output = await _call(action.run, context)
         except Exception as error:
             self._log_failure("action failed", node_id, error)
             return NodeEvent.failed(self._saga_id, node_id, _action_error(error))
@@ -241,7 +248,7 @@ class SagaExecutor:
             self._log_failure("output of an action cannot be stored", node_id, error)
             return NodeEvent.failed(self._saga_id, node_id, SerializeFailed(printable(str(error))))
 
-    async def _call_undo(self, node_id: NodeId, action: AnyAction) -> NodeEvent:
+    async def _call_undo(self, node_id: NodeId, action: AnyAction, context: ActionContext[object]) -> NodeEvent:
         if self.injections.fails(node_id, "undo"):
             return NodeEvent.undo_failed(self._saga_id, node_id, UndoActionError({"message": "error injected"}))
         if action.undo is None:
@@ -249,7 +256,7 @@ class SagaExecutor:
         for call in range(self.injections.calls(node_id, "undo")):
             if call:
                 self._note_attempt(node_id, "undo", error=REPEATED)
-            undo_error = await self._call_undo_until_it_ends(node_id, action.undo, self._context(node_id, action))
+            undo_error = await self._call_undo_until_it_ends(node_id, action.undo, context)
             if undo_error is not None:
                 return NodeEvent.undo_failed(self._saga_id, node_id, undo_error)
         return NodeEvent.undo_finished(self._saga_id, node_id)
@@ -276,12 +283,22 @@ class SagaExecutor:
         return None
 
     def _context(self, node_id: NodeId, action: AnyAction) -> ActionContext[object]:
-        dag = self.execution.dag
+        """Raises UnrunnableSaga for parameters that are not of the type the action wants, and the saga halts.
+
+        Those of the saga were checked before; those of a subsaga are known only once the node that produces them has
+        succeeded. Nothing is wrong with the action, so that is no failure to unwind for.
+        """
+        name = self.execution.dag.node_name(node_id)
+        try:
+            params = decode(self.execution.params(node_id), action.params)
+        except PayloadMismatch as error:
+            reason = f'parameters of node "{name}" do not decode as {action.name} wants them: {error}'
+            raise UnrunnableSaga(reason) from error
         return ActionContext(
             saga_id=self._saga_id,
             claim=self.claim.number,
-            node_name=dag.node_name(node_id),
-            params=decode(dag.params, action.params),
+            node_name=name,
+            params=params,
             find_output=partial(self.execution.output, seen_from=node_id),
         )
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
-from nexus.saga.dag import ActionNode
 from nexus.saga.errors import InjectionRefused
 from nexus.saga.log import EventKind, NodeStatus
+from nexus.saga.nodes import ActionNode
 
 if TYPE_CHECKING:
     from nexus.saga.execution import SagaExecution
@@ -84,8 +84,6 @@ class Injections:
     def add(self, injection: Injection, execution: SagaExecution) -> None:
         """Raises InjectionRefused if it is certain that it would never fire."""
         node_id = execution.dag.find(injection.node_name)
-        if isinstance(injection, CrashAt) and node_id is None:
-            node_id = _start_or_end(injection.node_name, execution)
         if node_id is None:
             raise InjectionRefused(f'saga {execution.saga_id} has no node "{injection.node_name}"')
         if not isinstance(injection, CrashAt) and not isinstance(execution.dag.nodes[node_id], ActionNode):
@@ -141,8 +139,3 @@ def _may_fire(injection: Injection, status: NodeStatus, *, unwinding: bool) -> b
         case CrashAt(_, E.UNDO_STARTED, _) | Fail(_, "undo") | Repeat(_, "undo", _):
             return status in (S.STARTED, S.SUCCEEDED) or (status is S.NEVER_STARTED and not unwinding)
     raise AssertionError(f"{injection}: no such injection")
-
-
-def _start_or_end(node_name: str, execution: SagaExecution) -> NodeId | None:
-    dag = execution.dag
-    return next((each for each in (dag.start_node, dag.end_node) if dag.node_name(each) == node_name), None)

@@ -167,8 +167,7 @@ class Sec:
         try:
             self._registry.check(dag)
         except UnrunnableSaga as error:
-            held.halt(str(error))
-            self._log.warning("saga cannot be run here; it waits", reason=str(error), **_fields(held))
+            self._wait_for_code(held, error)
         else:
             nursery.start_soon(self._run_saga, held)
             self._log.info("saga recovered", claim=claim.number, **_fields(held))
@@ -294,6 +293,8 @@ class Sec:
         except SagaLost as lost:
             self._lose(held, lost)
             self._forget(held.saga_id)
+        except UnrunnableSaga as error:
+            self._wait_for_code(held, error)
         except Exception as error:
             # A refused write, or a bug. A saga that cannot go on does not stop the others, and stays listed.
             held.halt(_reason(error))
@@ -307,6 +308,10 @@ class Sec:
             self._ended.append(held.saga_id)
             while len(self._ended) > self._history:
                 self._forget(self._ended.popleft())
+
+    def _wait_for_code(self, held: HeldSaga, error: UnrunnableSaga) -> None:
+        held.halt(str(error))
+        self._log.warning("saga cannot be run here; it waits", reason=str(error), **_fields(held))
 
     def _log_injections(self, held: HeldSaga) -> None:
         details = held.details()

@@ -12,6 +12,7 @@ import trio
 
 from nexus.errors import Conflict, InvalidRequest
 from nexus.saga import SagaNotFound, SagaRunning
+from nexus.saga.nodes import ActionNode
 
 if TYPE_CHECKING:
     from nexus.saga import SagaId, Sec
@@ -56,8 +57,10 @@ class Holds:
             for event in waiting.values():
                 event.set()
             return sorted(waiting)
-        if sec.details(saga_id).dag.find(node_name) is None:
-            raise InvalidRequest(f'saga {saga_id} has no node "{node_name}"')
+        dag = sec.details(saga_id).dag
+        node_id = dag.find(node_name)
+        if node_id is None or not isinstance(dag.nodes[node_id], ActionNode):
+            raise InvalidRequest(f'saga {saga_id} has no node "{node_name}" that calls an action')
         if node_name in waiting:
             waiting[node_name].set()
         else:

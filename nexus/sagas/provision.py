@@ -1,11 +1,12 @@
 """The provision saga: ten actions, each with an undo action, for experiments with larger sagas.
 
-    record ── disk, address, interface ── attachment, route ── firewall ── server ── health ── name
+    record ── disk, network ── attachment ── server ── health ── name
+                    network: address ── interface, route ── firewall        (a subsaga)
 
 Each action makes a resource in the database, by `nexus.db.provisioned`, which refuses a stale claim; its undo removes
 it. The parameters say what is to go wrong, so that it goes wrong again after a crash:
 
-    {"hold": ["disk"], "fail": ["server"], "fail_undo": ["route"]}
+    {"hold": ["disk"], "fail": ["server"], "fail_undo": ["network/route"]}
 
 `hold`: the actions of these nodes wait until they are released. `fail`: they fail, having made nothing. `fail_undo`:
 the undo actions of these fail, and the saga is stuck. While the database is away, actions wait for it.
@@ -21,7 +22,7 @@ import trio
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.provisioned import StaleClaim, make_resource, remove_resource
 from nexus.errors import InvalidRequest
-from nexus.saga import Action, ActionContext, ActionFailure, DagBuilder
+from nexus.saga import Action, ActionContext, ActionFailure, DagBuilder, constant, subsaga
 from nexus.sagas.saga_types import SagaType
 
 if TYPE_CHECKING:
@@ -34,16 +35,22 @@ if TYPE_CHECKING:
 
 SAGA_NAME = "provision"
 
-STAGES = (
-    ("record",),
-    ("disk", "address", "interface"),
-    ("attachment", "route"),
-    ("firewall",),
-    ("server",),
-    ("health",),
-    ("name",),
+NETWORK = "network"
+NETWORK_PARAMS = "network_params"
+
+NODES = (
+    "record",
+    "disk",
+    "network/address",
+    "network/interface",
+    "network/route",
+    "network/firewall",
+    "attachment",
+    "server",
+    "health",
+    "name",
 )
-NODES = tuple(node for stage in STAGES for node in stage)
+"""Those that call something, by the names that are unique in the saga."""
 
 DATABASE_PAUSE_S = 0.25
 
@@ -64,8 +71,8 @@ class ProvisionSagas:
         self._find_pool = find_pool
         self._holds = holds
         self._actions = {
-            node: Action(f"{SAGA_NAME}.create_{node}", self._make, undo=self._remove, params=ProvisionParams)
-            for node in NODES
+            name: Action(f"{SAGA_NAME}.create_{name}", self._make, undo=self._remove, params=ProvisionParams)
+            for name in (node.rpartition("/")[2] for node in NODES)
         }
         self.saga_type = SagaType(
             SAGA_NAME, ProvisionParams, self._dag, [*self._actions.values()], default_params=ProvisionParams
@@ -76,10 +83,23 @@ class ProvisionSagas:
             for name in getattr(params, member):
                 if name not in NODES:
                     raise InvalidRequest(f'params.{member}: a provision saga has no node "{name}"')
-        builder = DagBuilder(SAGA_NAME)
-        for stage in STAGES:
-            builder.append_parallel(self._actions[node].node(node) for node in stage)
-        return builder.build(params)
+        node = {name: action.node(name) for name, action in self._actions.items()}
+        network = (
+            DagBuilder(NETWORK)
+            .append(node["address"])
+            .append_parallel([node["interface"], node["route"]])
+            .append(node["firewall"])
+        )
+        return (
+            DagBuilder(SAGA_NAME)
+            .append_parallel([node["record"], constant(NETWORK_PARAMS, params)])
+            .append_parallel([node["disk"], subsaga(NETWORK, network, params=NETWORK_PARAMS)])
+            .append(node["attachment"])
+            .append(node["server"])
+            .append(node["health"])
+            .append(node["name"])
+            .build(params)
+        )
 
     async def _make(self, context: Context) -> str:
         if context.node_name in context.params.hold:

@@ -121,7 +121,7 @@ def tree(nodes: Sequence[DagNode], describe: Callable[[DagNode], Line]) -> list[
 def node_text(node: DagNode) -> str:
     """`CreateDisk (produces "disk")`; Start and End produce nothing."""
     label = printable(node.label)
-    return label if node.name == node.label else f'{label} (produces "{printable(node.name)}")'
+    return f'{label} (produces "{printable(node.name)}")' if node.has_output else label
 
 
 def _stages(nodes: Sequence[DagNode]) -> list[list[DagNode]]:

@@ -42,7 +42,14 @@ SAGAS = [
 
 
 def dag_node(node_id: int, name: str, label: str, action_name: str | None, parents: list[int]) -> dict[str, object]:
-    return {"node_id": node_id, "name": name, "label": label, "action_name": action_name, "parents": parents}
+    return {
+        "node_id": node_id,
+        "name": name,
+        "has_output": not name.endswith(" node)"),
+        "label": label,
+        "action_name": action_name,
+        "parents": parents,
+    }
 
 
 def saga_pages(pages: list[list[tuple[str, object]]]) -> dict[str, tuple[int, object]]:
@@ -310,7 +317,18 @@ WAITING_SAGA = {
     "unwinding": True,
     "waiting_for": "actions not registered here: diamond.boot",
     "injections": [],
-    "nodes": [saga_node(dag_node(0, "(start node)", "(start node)", None, []), "succeeded")],
+    "nodes": [
+        saga_node(dag_node(0, "disk", "CreateDisk", "diamond.create_disk", [5]), "succeeded"),
+        saga_node(
+            dag_node(1, "net/(start node)", '(subsaga start: "network", with parameters from "disk")', None, [0]),
+            "undo_started",
+        ),
+        saga_node(dag_node(2, "net/port", "CreatePort", "diamond.create_port", [1]), "undo_finished"),
+        saga_node(dag_node(3, "net", "(subsaga end)", None, [2]), "undo_finished"),
+        saga_node(dag_node(4, "server", "Boot", "diamond.boot", [3]), "failed"),
+        saga_node(dag_node(5, "(start node)", "(start node)", None, []), "succeeded"),
+        saga_node(dag_node(6, "(end node)", "(end node)", None, [4]), "never_started"),
+    ],
 }
 
 

@@ -26,7 +26,7 @@ import trio
 from dropshot.logging import LogConfig, open_log
 from nexus.db.pool import open_pool
 from nexus.saga.action import Action, ActionRegistry
-from nexus.saga.dag import DagBuilder
+from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
 from nexus.saga.payload import encode

@@ -17,7 +17,7 @@ from nexus.background.wiring import build_tasks
 from nexus.config import BackgroundTasksConfig, ConsoleConfig
 from nexus.db.pool import Timeouts, open_pool
 from nexus.saga.action import Action, ActionContext, ActionRegistry
-from nexus.saga.dag import DagBuilder, SagaDag
+from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.execution import SagaSucceeded
 from nexus.saga.ids import SagaId, SecId
 from nexus.saga.postgres import PostgresSecStore
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from nexus.db.pool import Pool
+    from nexus.saga.dag import SagaDag
 
 LOG = structlog.get_logger()
 SEC_ID = SecId(uuid4())

@@ -17,7 +17,7 @@ from nexus.sagas.provision import NODES, ProvisionParams
 
 ROOT = Path(__file__).parents[3]
 
-FAILING = NODES if os.environ.get("CRASH_MATRIX") == "all" else ("firewall",)
+FAILING = NODES if os.environ.get("CRASH_MATRIX") == "all" else ("network/firewall",)
 
 RUNS = [
     ProvisionParams(),

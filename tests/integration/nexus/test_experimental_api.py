@@ -52,9 +52,9 @@ async def test_a_saga_is_looked_at_broken_and_released(database_url: str) -> Non
         assert (saga["name"], saga["sec_id"], saga["claim"]) == ("provision", str(FIRST), 1)
         assert saga["state"] == {"state": "running"}
         assert saga["params"] == {"hold": ["disk"], "fail": [], "fail_undo": []}
-        disk, route = saga["nodes"]["disk"], saga["nodes"]["route"]
+        disk, attachment = saga["nodes"]["disk"], saga["nodes"]["attachment"]
         assert (disk["status"], disk["held"], disk["since"] is None) == ("started", True, False)
-        assert (route["status"], "disk" in route["waiting_on"]) == ("never_started", True)
+        assert (attachment["status"], "disk" in attachment["waiting_on"]) == ("never_started", True)
 
         too_late = await nexus.request(
             "POST", f"{path}/inject", {"kind": "fail", "node_name": "disk", "call": "action"}
@@ -65,14 +65,14 @@ async def test_a_saga_is_looked_at_broken_and_released(database_url: str) -> Non
         )
         for body in ({"kind": "fial"}, {"kind": "crash_at", "node_name": "disk", "event": "ended", "when": "after"}):
             assert (await nexus.request("POST", f"{path}/inject", body)).status == 400
-        fail = {"kind": "fail", "node_name": "route", "call": "action"}
+        fail = {"kind": "fail", "node_name": "attachment", "call": "action"}
         assert (await nexus.request("POST", f"{path}/inject", fail)).status == 204
         released = await nexus.request("POST", f"{path}/release", {})
         assert json.loads(released.body) == {"node_names": ["disk"]}
         await nexus.eventually("GET", f"/sagas/{saga_id}", lambda answer: b'"injected_error"' in answer.body)
 
         saga = await details(nexus, saga_id)
-        assert saga["state"]["error_node_name"] == "route"
+        assert saga["state"]["error_node_name"] == "attachment"
         assert saga["nodes"]["disk"]["status"] == "undo_finished"
         assert saga["nodes"]["name"]["waiting_on"] == []
         assert saga["injections"] == [{"injection": fail, "fired": True}, {"injection": never, "fired": False}]

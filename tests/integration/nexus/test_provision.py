@@ -80,25 +80,25 @@ async def test_every_way_it_ends(database_url: str) -> None:
             assert state.error_node_name == node
             assert await nexus.resources(saga_id) == []
 
-        saga_id = await nexus.create(ProvisionParams(fail=("server",), fail_undo=("route",)))
+        saga_id = await nexus.create(ProvisionParams(fail=("server",), fail_undo=("network/route",)))
         state = (await nexus.ended(saga_id)).state
         assert isinstance(state, SagaStuck)
-        assert (state.error_node_name, state.undo_error_node_name) == ("server", "route")
-        assert await nexus.resources(saga_id) == ["address", "disk", "interface", "record", "route"]
+        assert (state.error_node_name, state.undo_error_node_name) == ("server", "network/route")
+        assert await nexus.resources(saga_id) == ["network/address", "network/route", "record"]
 
 
 async def test_held_and_released(database_url: str) -> None:
     async with process(database_url, InMemorySecStore()) as nexus:
-        saga_id = await nexus.create(ProvisionParams(hold=("disk", "address", "route", "server")))
-        await nexus.held(saga_id, "address", "disk")
+        saga_id = await nexus.create(ProvisionParams(hold=("disk", "network/address", "network/route", "server")))
+        await nexus.held(saga_id, "disk", "network/address")
         assert nexus.release(saga_id, "disk") == ["disk"]
-        await nexus.held(saga_id, "address")
+        await nexus.held(saga_id, "network/address")
         assert nexus.release(saga_id, "server") == ["server"]  # before it is held
-        assert nexus.release(saga_id) == ["address"]
-        await nexus.held(saga_id, "route")
-        with pytest.raises(InvalidRequest, match='has no node "rote"'):
-            nexus.release(saga_id, "rote")
-        assert nexus.release(saga_id) == ["route"]
+        assert nexus.release(saga_id) == ["network/address"]
+        await nexus.held(saga_id, "network/route")
+        with pytest.raises(InvalidRequest, match='has no node "route"'):
+            nexus.release(saga_id, "route")
+        assert nexus.release(saga_id) == ["network/route"]
         assert (await nexus.ended(saga_id)).state == SagaSucceeded()
         with pytest.raises(Conflict, match="does not run here"):
             nexus.release(saga_id)

@@ -19,7 +19,7 @@ from nexus.db.connection import Connection
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.pool import Pool, Timeouts, open_pool
 from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry
-from nexus.saga.dag import ActionNode, DagBuilder
+from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.errors import (
     OutcomeUnknown,
     SagaError,
@@ -33,6 +33,7 @@ from nexus.saga.errors import (
 from nexus.saga.execution import SagaFailed, SagaSucceeded
 from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
+from nexus.saga.nodes import ActionNode
 from nexus.saga.payload import Payload, encode
 from nexus.saga.postgres import PostgresSecStore, adoption, fence, log_writer
 from nexus.saga.sec import Sec

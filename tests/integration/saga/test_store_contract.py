@@ -15,11 +15,12 @@ from saga_lab import OTHER_SEC_ID, SAGA_ID, SEC_ID, KeptLog
 
 from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry
 from nexus.saga.action_error import ActionFailed, UndoActionError
-from nexus.saga.dag import ActionNode, DagBuilder
+from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.errors import SagaError, SagaExists, SagaLost, SagaNotFound
 from nexus.saga.execution import SagaFailed
 from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
+from nexus.saga.nodes import ActionNode
 from nexus.saga.payload import Payload, decode, encode, to_json_value
 from nexus.saga.sec import Sec
 from nexus.saga.store import Adoption, NewSaga, NodeAttempt, StateUpdate, StoredState

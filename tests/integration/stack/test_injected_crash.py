@@ -18,9 +18,9 @@ def test_a_nexus_crashes_as_asked_and_the_next_one_undoes_the_saga(when: str) ->
             created = omdb("-w", "nexus", "sagas", "create", "provision", "--params", params, env=env)
             (saga_id,) = re.findall(r"^saga id: (\S+)$", created.stdout, re.MULTILINE)
             fault = f"crash-{when}=undo_started"
-            assert omdb("-w", "nexus", "sagas", "inject", saga_id, "route", fault, env=env).returncode == 0
+            assert omdb("-w", "nexus", "sagas", "inject", saga_id, "network/route", fault, env=env).returncode == 0
             shown = omdb("nexus", "sagas", "show", saga_id, env=env).stdout
-            assert f'not fired: crash {when} "undo_started" of "route" is durable' in shown
+            assert f'not fired: crash {when} "undo_started" of "network/route" is durable' in shown
             assert omdb("-w", "nexus", "sagas", "release", saga_id, "record", env=env).stdout == "released: record\n"
             assert running.process.wait(30) == -signal.SIGKILL
         with nexus(stack.second_config) as (_, url):

@@ -15,7 +15,7 @@ import trio.testing
 from nexus.background.tasks.saga_recovery import SagaRecovery
 from nexus.recovery.report import Failed, Loss, PassFailure, PassSuccess, RecoveryReport, Succeeded
 from nexus.saga.action import Action, ActionContext, ActionRegistry
-from nexus.saga.dag import DagBuilder, SagaDag
+from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.errors import StoreUnavailable
 from nexus.saga.execution import SagaSucceeded
 from nexus.saga.ids import NodeId, SagaId, SecId
@@ -26,6 +26,7 @@ from nexus.saga.store import InMemorySecStore, StoredState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from nexus.saga.dag import SagaDag
     from nexus.saga.store import Claim, InProgressSaga
 
 LOG = structlog.get_logger()

@@ -9,12 +9,14 @@ import pytest
 from saga_lab import SAGA_ID
 
 from nexus.saga.action_error import ActionFailed
-from nexus.saga.dag import ActionNode, DagBuilder, EndNode, SagaDag, constant
+from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.execution import Finish, Pass, RunAction, RunUndo, SagaExecution, SagaFailed
 from nexus.saga.log import EventKind, NodeEvent, NodeStatus
+from nexus.saga.nodes import ActionNode, EndNode, constant
 from nexus.saga.payload import NULL
 
 if TYPE_CHECKING:
+    from nexus.saga.dag import SagaDag
     from nexus.saga.ids import NodeId
 
 INJECTED = ActionFailed({"message": "error injected with omdb"})

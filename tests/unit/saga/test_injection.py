@@ -135,7 +135,7 @@ async def test_injected_while_held(autojump_clock: trio.testing.MockClock) -> No
             (Repeat("a", "action", 2), "too late"),
             (CrashAt("a", E.STARTED, "before"), "too late"),
             (Fail("x", "action"), 'has no node "x"'),
-            (Fail("(start node)", "action"), "has no node"),
+            (Fail("(start node)", "action"), "calls nothing"),
             (Repeat("b", "action", 1), "is made 2 to 1000 times"),
         ):
             with pytest.raises(InjectionRefused, match=reason):

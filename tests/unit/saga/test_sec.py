@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry, AnyAction
 from nexus.saga.action_error import ActionFailed, DeserializeFailed, SerializeFailed, UndoActionError
-from nexus.saga.dag import DagBuilder, SagaDag, constant
+from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.errors import (
     OutcomeUnknown,
     SagaEnded,
@@ -32,6 +32,7 @@ from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.executor import UndoRetries
 from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
+from nexus.saga.nodes import constant
 from nexus.saga.payload import MAX_PAYLOAD_BYTES, encode
 from nexus.saga.sec import CLAIM_CHECK_PERIOD_S, Sec
 from nexus.saga.status import SagaRunning
@@ -40,6 +41,7 @@ from nexus.saga.store import InMemorySecStore, NodeAttempt, StoredState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from nexus.saga.dag import SagaDag
     from nexus.saga.store import NewSaga, SagaLogWriter, SecStore
 
     Run = Callable[[ActionContext[Any]], Awaitable[object]]
