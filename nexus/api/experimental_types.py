@@ -100,8 +100,21 @@ class InjectionView(msgspec.Struct, frozen=True):
     fired: bool
 
 
+class SagaClaim(msgspec.Struct, frozen=True):
+    """`reason` is why the claim was taken: created, recovered, adopted, injected or abandoned."""
+
+    claim: int
+    sec_id: UUID
+    adopt_generation: int
+    time: datetime
+    reason: str
+
+
 class SagaDetails(msgspec.Struct, frozen=True):
-    """A saga in the memory of its Nexus, node by node. `waiting_for` says why it cannot go on there."""
+    """A saga in the memory of its Nexus, node by node. `waiting_for` says why it cannot go on there.
+
+    `history` has every claim of the saga, from the database, the first one first; null if that does not answer.
+    """
 
     id: UUID
     name: str
@@ -113,6 +126,7 @@ class SagaDetails(msgspec.Struct, frozen=True):
     params: Any
     nodes: list[SagaNode]
     injections: list[InjectionView]
+    history: list[SagaClaim] | None
 
 
 class SagaTypeView(msgspec.Struct, frozen=True):

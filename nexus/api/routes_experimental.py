@@ -6,9 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
+import trio
+
 from dropshot.app import no_content, path_uuid, read_json, reply
 from nexus.api.experimental_types import CreatedSagas, CreateSagas, Injection, ReleasedNodes, ReleaseSaga
 from nexus.api.saga_views import injection, saga_details_view, saga_type_view
+from nexus.db.errors import DatabaseUnavailable
+from nexus.db.saga_history import list_claims
 from nexus.saga.ids import SagaId
 from nexus.sagas.bulk import create_sagas
 
@@ -16,7 +21,10 @@ if TYPE_CHECKING:
     from quart_trio.wrappers import TrioResponse
 
     from dropshot.app import App
+    from nexus.db.saga_reads import ClaimRecord
     from nexus.startup import Startup
+
+HISTORY_TIMEOUT_S = 1.0
 
 
 def add_experimental_routes(app: App, startup: Startup) -> None:
@@ -38,8 +46,10 @@ def add_experimental_routes(app: App, startup: Startup) -> None:
     async def saga_details(saga_id: str) -> TrioResponse:
         id_ = SagaId(path_uuid(saga_id, "saga_id"))
         services = startup.services
+        history = await _history(startup, id_)
         held = services.catalog.holds.held(id_)
-        return reply(saga_details_view(services.sec.details(id_), sec_id=services.sec.sec_id, held=held))
+        details = services.sec.details(id_)
+        return reply(saga_details_view(details, sec_id=services.sec.sec_id, held=held, history=history))
 
     @app.post("/experimental/sagas/<saga_id>/inject")
     async def saga_inject(saga_id: str) -> TrioResponse:
@@ -55,3 +65,14 @@ def add_experimental_routes(app: App, startup: Startup) -> None:
         services = startup.services
         wanted = await read_json(ReleaseSaga)
         return reply(ReleasedNodes(services.catalog.holds.release(id_, wanted.node_name, services.sec)))
+
+
+async def _history(startup: Startup, saga_id: SagaId) -> list[ClaimRecord] | None:
+    """What is in memory is shown also while the database is away, so this gives up early."""
+    with trio.move_on_after(HISTORY_TIMEOUT_S):
+        try:
+            async with startup.database.connection() as connection:
+                return await list_claims(connection, saga_id)
+        except (DatabaseUnavailable, psycopg.OperationalError):
+            return None
+    return None

@@ -14,6 +14,7 @@ from nexus.api.experimental_types import (
     FailInjection,
     InjectionView,
     RepeatInjection,
+    SagaClaim,
     SagaDetails,
     SagaNode,
     SagaTypeView,
@@ -37,9 +38,10 @@ from nexus.saga.payload import to_json_value
 from nexus.saga.status import SagaRunning
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from nexus.api import experimental_types
+    from nexus.db.saga_reads import ClaimRecord
     from nexus.saga import status
     from nexus.saga.action_error import ActionError
     from nexus.saga.dag import SagaDag
@@ -63,7 +65,9 @@ def saga_type_view(saga_type: AnySagaType, sample: SagaDag | None) -> SagaTypeVi
     )
 
 
-def saga_details_view(details: status.SagaDetails, *, sec_id: SecId, held: Collection[str]) -> SagaDetails:
+def saga_details_view(
+    details: status.SagaDetails, *, sec_id: SecId, held: Collection[str], history: Iterable[ClaimRecord] | None
+) -> SagaDetails:
     """`held` are the nodes whose actions wait to be released."""
     state = details.status.state
     running = state if isinstance(state, SagaRunning) else None
@@ -78,7 +82,12 @@ def saga_details_view(details: status.SagaDetails, *, sec_id: SecId, held: Colle
         params=to_json_value(details.dag.params),
         nodes=[_saga_node(details, node, held=held) for node in dag_nodes(details.dag)],
         injections=[InjectionView(_injection_view(each.injection), each.fired) for each in details.injections],
+        history=None if history is None else [_claim(each) for each in history],
     )
+
+
+def _claim(record: ClaimRecord) -> SagaClaim:
+    return SagaClaim(record.claim, record.sec_id, record.adopt_generation, record.time, record.reason)
 
 
 def injection(view: experimental_types.Injection) -> Injection:

@@ -56,9 +56,25 @@ def saga_lines(saga: SagaDetails) -> list[Line]:
     width = max(len(name) for name, _ in facts) + 2
     lines = [(*line(f"{name}:".ljust(width)), *value) for name, value in facts]
     lines += [(), line(f"+ saga execution: {saga.id}"), *tree(saga.nodes, _node_line)]
+    lines += [(), *_history_lines(saga)]
     if saga.injections:
         lines += [(), line("injections:"), *(line("  ", *_injection_spans(each)) for each in saga.injections)]
     return lines
+
+
+def _history_lines(saga: SagaDetails) -> list[Line]:
+    if saga.history is None:
+        return [line("claims: not known, the database does not answer")]
+    return [
+        line("claims:"),
+        *(
+            line(
+                f"  {each.claim}: {to_milliseconds(each.time)}, {printable(each.reason)}, SEC {each.sec_id}, "
+                f"adopt generation {each.adopt_generation}"
+            )
+            for each in saga.history
+        ),
+    ]
 
 
 def _node_line(node: DagNode) -> Line:

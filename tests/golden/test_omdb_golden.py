@@ -296,6 +296,16 @@ RUNNING_SAGA = {
             "fired": False,
         },
     ],
+    "history": [
+        {
+            "claim": number,
+            "sec_id": "e6bff1ff-24fb-49dc-a54e-c6a350cd4d6c",
+            "adopt_generation": 1,
+            "time": time,
+            "reason": reason,
+        }
+        for number, time, reason in ((1, "2024-08-12T20:20:40Z", "created"), (2, SINCE, "recovered"))
+    ],
 }
 STUCK_SAGA = {
     **RUNNING_SAGA,
@@ -316,6 +326,7 @@ WAITING_SAGA = {
     "id": SAGAS[1][0],
     "unwinding": True,
     "waiting_for": "actions not registered here: diamond.boot",
+    "history": None,
     "injections": [],
     "nodes": [
         saga_node(dag_node(0, "disk", "CreateDisk", "diamond.create_disk", [5]), "succeeded"),

@@ -65,9 +65,9 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.saga.postgres": layer(f"nexus.saga nexus.db.connection {HTTP}", external="msgspec psycopg trio"),
     "nexus.recovery": layer("nexus.ids nexus.saga", external="msgspec"),
     # The database: connection, pool and errors are a floor of their own, for the saga store.
-    "nexus.db": layer(f"{FLOOR} nexus.db.connection nexus.saga", external="msgspec psycopg trio"),
+    "nexus.db": layer(f"{FLOOR} nexus.db.connection nexus.db.saga_reads nexus.saga", external="msgspec psycopg trio"),
     "nexus.db.connection": layer(HTTP, external="msgspec psycopg trio"),
-    # For omdb: looking into sagas, and repairing them, on a plain psycopg connection.
+    # Looking into sagas, and repairing them: for omdb, on a plain psycopg connection.
     "nexus.db.saga_reads": layer("nexus.saga", external="psycopg"),
     "nexus.db.saga_repairs": layer("nexus.db.saga_reads nexus.saga", external="psycopg"),
     "nexus.db.schema_version": layer("nexus.db.connection", external="psycopg"),
@@ -80,7 +80,7 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.login": layer(f"{FLOOR} {DATA}", external="argon2 trio"),
     "nexus.startup": layer(f"{FLOOR} {DATA} nexus.background nexus.login nexus.notify nexus.sagas", external="trio"),
     "nexus.api": layer(
-        f"{FLOOR} {DATA} nexus.api.types nexus.background nexus.config nexus.sagas nexus.startup",
+        f"{FLOOR} {DATA} nexus.api.types nexus.background nexus.config nexus.db.saga_reads nexus.sagas nexus.startup",
         external="msgspec psycopg quart quart_trio trio",
     ),
     "nexus.server": layer(
@@ -138,8 +138,11 @@ PURE = (
     "nexus.rack",
     "nexus.recovery",
     "nexus.saga.dag",
+    "nexus.saga.dag_builder",
     "nexus.saga.execution",
+    "nexus.saga.injection",
     "nexus.saga.log",
+    "nexus.saga.nodes",
     "omdb.render",
     "simstack.dns.zone",
     "simstack.gateway.model",

@@ -52,6 +52,8 @@ async def test_a_saga_is_looked_at_broken_and_released(database_url: str) -> Non
         assert (saga["name"], saga["sec_id"], saga["claim"]) == ("provision", str(FIRST), 1)
         assert saga["state"] == {"state": "running"}
         assert saga["params"] == {"hold": ["disk"], "fail": [], "fail_undo": []}
+        (created,) = saga["history"]
+        assert (created["claim"], created["sec_id"], created["reason"]) == (1, str(FIRST), "created")
         disk, attachment = saga["nodes"]["disk"], saga["nodes"]["attachment"]
         assert (disk["status"], disk["held"], disk["since"] is None) == ("started", True, False)
         assert (attachment["status"], "disk" in attachment["waiting_on"]) == ("never_started", True)
