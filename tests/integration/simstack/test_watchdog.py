@@ -68,6 +68,14 @@ def wait_until_gone(facts: dict[str, Any]) -> None:
         time.sleep(0.02)
 
 
+def wait_until_dead(pid: int) -> None:
+    """And its descriptors closed; it need not have been reaped."""
+    deadline = time.monotonic() + DEADLINE_S
+    while process_identity(pid) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def wait_for_name(text: str, *, count: int) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while len(processes_naming(text)) < count:
@@ -129,8 +137,9 @@ class TestKilledLauncher:
 
     def test_a_watchdog_that_was_killed_is_replaced(self) -> None:
         with launcher("--bare") as (process, facts):
-            for pid in processes_naming(f"watchdog {facts['directory']}"):
-                os.kill(pid, signal.SIGKILL)
+            (pid,) = processes_naming(f"watchdog {facts['directory']}")
+            os.kill(pid, signal.SIGKILL)
+            wait_until_dead(pid)  # until then its pipe takes what is written, and nobody reads it
             os.kill(facts["child"], signal.SIGKILL)  # the launcher reports it, and finds nobody listening
             wait_for_name(f"watchdog {facts['directory']}", count=1)
             process.kill()
