@@ -28,6 +28,7 @@ from simstack.cache import cache_directory
 from simstack.errors import DirectoryError, PortTaken, PostgresError
 from simstack.exit_status import ExitStatus
 from simstack.loopback import check_port, free_port, loopback_hosts
+from simstack.server_settings import ENVIRONMENT_VARIABLE, parse_settings
 from simstack.template import DATABASE, SUPERUSER, ClusterSource, Provision, Schema
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ class EphemeralPostgresql(Postgresql):  # type: ignore[misc]
             "synchronous_commit": "on",
             # In the data directory, so that kill -9 leaves nothing in /dev/shm.
             "dynamic_shared_memory_type": "mmap",
+            **parse_settings(os.environ.get(ENVIRONMENT_VARIABLE, "")),
             **self.config.settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -44,7 +44,10 @@ def ask(url: str, query: str) -> str:
     return str(row[0])
 
 
-async def test_answers_on_every_loopback_address_and_leaves_nothing(place: Path) -> None:
+async def test_answers_on_every_loopback_address_and_leaves_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIMSTACK_POSTGRES_SETTINGS", "work_mem=12MB 'default_transaction_isolation=repeatable read'")
     with trio.fail_after(TIMEOUT_S):
         schema = place / "0001.sql"
         schema.write_text("CREATE TABLE answer (value INT8);\n\nINSERT INTO answer VALUES (42);\n")
@@ -63,6 +66,7 @@ async def test_answers_on_every_loopback_address_and_leaves_nothing(place: Path)
                 "synchronous_commit": "on",
                 "TimeZone": "UTC",
                 "unix_socket_directories": "",
+                "work_mem": "12MB",
             }.items():
                 assert ask(cluster.url, f"SELECT current_setting('{name}')") == value
             assert ask(cluster.url, "SELECT current_user") == "root"
