@@ -11,6 +11,7 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,6 +24,7 @@ from nexus.rack import PasswordHash, is_silo_name, is_user_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.db.silos import SiloUser
 
@@ -95,8 +97,7 @@ class Logins:
         if wait_s > 0:
             raise TooManyRequests(f"too many failed logins for this user; try again in {wait_s:.0f} s")
 
-        async with self._pool.connection() as connection:
-            found = await find_password_hash(connection, silo_name=silo_name, user_name=user_name)
+        found = await self._pool.transaction(partial(find_password_hash, silo_name=silo_name, user_name=user_name))
         user_id, password_hash = found or (None, NOBODYS_HASH)
         is_right = len(password) <= MAX_PASSWORD_CHARACTERS and await self._verify(password_hash, password)
         if user_id is None or not is_right:
@@ -115,15 +116,21 @@ class Logins:
             raise Unauthenticated
         token_hash = _hash(token)
         now = self._now()
-        async with self._pool.connection() as connection:
+
+        async def use_session(connection: Connection) -> SiloUser | None:
             session = await find_session(connection, token_hash)
             if session is None:
-                raise Unauthenticated
+                return None
             if now >= min(session.time_created + self.absolute_timeout, session.time_last_used + self._idle_timeout):
                 await delete_session(connection, token_hash)
-                raise Unauthenticated
+                return None
             await set_session_used(connection, token_hash, now=now)
-        return session.user
+            return session.user
+
+        user = await self._pool.transaction(use_session)
+        if user is None:
+            raise Unauthenticated
+        return user
 
     async def log_out(self, token: str | None) -> None:
         """End the session, if there is one. Raises DatabaseUnavailable."""

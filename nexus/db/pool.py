@@ -76,6 +76,7 @@ class Pool:
     async def connection(self) -> AsyncIterator[Connection]:
         """Borrow a connection. It autocommits; a transaction is `async with connection.transaction()`.
 
+        Nothing is run again: at a strict isolation level even a single statement may end in a serialization failure.
         Raises DatabaseUnavailable if none can be had in time, or if it is lost while it is borrowed, whatever the
         block raised then. Safe to cancel.
         """
