@@ -10,7 +10,7 @@ end when `run` is cancelled, which is a crash as far as the sagas are concerned:
 them. Which sagas to recover, and when, is not decided here; `list_in_progress`, `drain_started` and `recover` are what
 that needs (list first, then drain: the id of a new saga is in the channel before its record is in the store).
 
-A third task checks every `CLAIM_CHECK_PERIOD_S` that the claims held are still in force: a saga that only waits writes
+`run` itself checks every `CLAIM_CHECK_PERIOD_S` that the claims held are still in force: a saga that only waits writes
 nothing, and so would never hear from the store that another SEC has it.
 
 In memory are the sagas that run or are halted, and the last `history` that ended; those lost to another are not.
@@ -21,7 +21,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
@@ -111,11 +111,10 @@ class Sec:
         """Serve until cancelled. Started when sagas can be created and recovered."""
         async with trio.open_nursery() as store_nursery:
             await store_nursery.start(self._store.run)
-            store_nursery.start_soon(self._check_claims_for_ever)
             async with trio.open_nursery() as self._nursery:
                 task_status.started()
                 try:
-                    await trio.sleep_forever()
+                    await self._check_claims_for_ever()
                 finally:
                     self._nursery = None
 
@@ -320,7 +319,7 @@ class Sec:
             if not state.fired:
                 self._log.warning("injection never fired", injection=describe(state.injection), **_fields(held))
 
-    async def _check_claims_for_ever(self) -> None:
+    async def _check_claims_for_ever(self) -> NoReturn:
         while True:
             await trio.sleep(CLAIM_CHECK_PERIOD_S)
             try:
