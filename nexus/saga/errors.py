@@ -107,6 +107,16 @@ class WriteRefused(SagaError):
     """The store will never take this write, and so no later one of that saga: the saga halts, and stays listed."""
 
 
+class SecSuperseded(SagaError):
+    """Another process has this SEC id now. This one creates and claims nothing any more; what it held, it is losing."""
+
+    retryable = True
+
+    def __init__(self, sec_id: SecId) -> None:
+        super().__init__(f"another process of SEC {sec_id} was started, and this one is ending")
+        self.sec_id = sec_id
+
+
 class StoreUnavailable(SagaError):
     """The store cannot be reached or did not answer in time. Nothing was written."""
 

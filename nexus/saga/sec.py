@@ -78,6 +78,8 @@ class Sec:
     """Runs sagas for one SEC id.
 
     `history` is how many ended sagas stay in memory. `crash` is called where an injection asks for a crash.
+    `on_lost` is called when a saga that was lost has been stopped and forgotten: if it is still this SEC's, as after a
+    repair by hand, it can be recovered from then on.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Sec:
         history: int = DEFAULT_HISTORY,
         undo_retries: UndoRetries | None = None,
         crash: Callable[[], None] = kill_this_process,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.sec_id = sec_id
         self._store = store
@@ -98,13 +101,14 @@ class Sec:
         self._undo_retries = undo_retries or UndoRetries()
         self._history = history
         self._crash = crash
+        self._on_lost = on_lost
         self._held: dict[SagaId, HeldSaga] = {}
         self._ids: list[SagaId] = []  # the keys of _held, sorted
         self._ended: deque[SagaId] = deque()  # oldest first
         self._detailed: deque[HeldSaga] = deque()  # those of them that have their details
         self._starting: set[SagaId] = set()
         self._started: list[SagaId] = []
-        self._adopted: list[SagaLost] = []
+        self._lost: list[SagaLost] = []
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -199,13 +203,13 @@ class Sec:
                 self._lose(held, error)
                 found.append(error)
                 if held.ended.is_set():  # it was halted, so no task of its own forgets it
-                    self._forget(held.saga_id)
+                    self._forget_lost(held)
         return found
 
-    def drain_adopted(self) -> list[SagaLost]:
-        """What has been lost to other SECs since the last call; `owner` says to which. At most once for each saga."""
-        adopted, self._adopted = self._adopted, []
-        return adopted
+    def drain_lost(self) -> list[SagaLost]:
+        """What has been lost since the last call. `owner` says to whom: another SEC, or a newer claim of this one."""
+        lost, self._lost = self._lost, []
+        return lost
 
     def drain_started(self) -> list[SagaId]:
         """The ids of the sagas created here since the last call, also of those whose creation failed."""
@@ -291,7 +295,7 @@ class Sec:
             outcome = await held.run()
         except SagaLost as lost:
             self._lose(held, lost)
-            self._forget(held.saga_id)
+            self._forget_lost(held)
         except UnrunnableSaga as error:
             self._wait_for_code(held, error)
         except Exception as error:
@@ -331,9 +335,12 @@ class Sec:
         if held.lost is not None:
             return
         held.lose(lost)
-        if lost.owner not in (None, self.sec_id):
-            self._adopted.append(lost)
+        self._lost.append(lost)
         self._log.warning("saga lost; not running it any more", reason=str(lost), **_fields(held))
+
+    def _forget_lost(self, held: HeldSaga) -> None:
+        self._forget(held.saga_id)
+        self._on_lost()
 
     def _log_outcome(self, held: HeldSaga, outcome: Outcome) -> None:
         match outcome:

@@ -11,7 +11,7 @@ import trio
 
 from nexus.recovery.plan import RecoveryPlan, RestState
 from nexus.recovery.report import Execution, Loss, Recovery, RecoveryFailure, RecoveryReport
-from nexus.saga.errors import SagaError, SagaNotFound, UnrecoverableSaga
+from nexus.saga.errors import SagaError, SagaExists, SagaNotFound, SecSuperseded, UnrecoverableSaga
 from nexus.saga.status import SagaRunning
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class SagaRecovery:
         """One pass. A saga that cannot be recovered does not keep the others from it."""
         listed: list[SagaId] | SagaError
         try:
-            # Before the listing, where an adopted saga is missing as a finished one is.
+            # Before the listing, where an adopted or abandoned saga is missing as a finished one is.
             await self._sec.check_claims()
             listed = await self._list_in_progress()
         except SagaError as error:
@@ -56,8 +56,14 @@ class SagaRecovery:
             self._log.warning("sagas could not be listed for recovery", error=str(listed))
             self._report = self._report.after_failed_pass(str(listed), nstarted=len(started))
             return self._report
-        adopted = self._sec.drain_adopted()
-        plan = RecoveryPlan.new(self._rest, in_progress=listed, adopted=[lost.saga_id for lost in adopted])
+        lost = self._sec.drain_lost()
+        adopted = [loss for loss in lost if loss.owner not in (None, self._sec.sec_id)]
+        plan = RecoveryPlan.new(
+            self._rest,
+            in_progress=listed,
+            adopted=[loss.saga_id for loss in adopted],
+            repaired=[loss.saga_id for loss in lost if loss not in adopted],
+        )
         execution = await self._execute(plan, adopted)
         self._rest = self._rest.after(plan, recovered=[recovery.saga_id for recovery in execution.recoveries])
         self._report = self._report.after_pass(plan, execution, nstarted=len(started))
@@ -83,7 +89,7 @@ class SagaRecovery:
                 if isinstance(state, SagaRunning):
                     bad_state += 1
                     self._log.error("saga inferred done is not done in the SEC", saga_id=str(saga_id))
-        outcomes: dict[SagaId, Recovery | RecoveryFailure] = {}
+        outcomes: dict[SagaId, Recovery | RecoveryFailure | None] = {}
         to_do = iter(plan.needs_recovery)
 
         async def recover() -> None:
@@ -99,9 +105,17 @@ class SagaRecovery:
         losses = [Loss(self._now(), lost.saga_id, lost.owner) for lost in adopted if lost.owner is not None]
         return Execution(tuple(recoveries), tuple(failures), tuple(losses), missing, bad_state)
 
-    async def _recover(self, saga_id: SagaId) -> Recovery | RecoveryFailure:
+    async def _recover(self, saga_id: SagaId) -> Recovery | RecoveryFailure | None:
+        """None if the saga was lost so recently that its actions are still being stopped: the SEC tells when they are,
+        and the pass after that recovers it.
+        """
         try:
             await self._sec.recover(saga_id)
+        except SagaExists as error:
+            self._log.info("saga is still being stopped here", saga_id=str(saga_id), reason=str(error))
+            return None
+        except SecSuperseded as error:
+            return self._failure(saga_id, "transient", error)  # this process is about to end, and says why
         except UnrecoverableSaga as error:
             await self._abandon(error)
             return self._failure(saga_id, "permanent", error)

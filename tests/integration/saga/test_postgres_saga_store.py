@@ -486,7 +486,7 @@ async def test_g4_adopted_from_a_sec_that_is_still_writing(conninfo: str) -> Non
             after = await counts_of_events(pool)
             assert all(after[saga_id] == at_adoption[saga_id] for saga_id in adopted.moved if saga_id in after)
             assert not {status.saga_id for status in stale.sagas()} & set(adopted.moved)
-            assert {lost.saga_id for lost in stale.drain_adopted()} == set(adopted.moved)
+            assert {lost.saga_id for lost in stale.drain_lost()} == set(adopted.moved)
             async with running(ours, registry, sec_id=OTHER_SEC_ID) as sec:
                 assert sorted(saga.saga_id for saga in await sec.list_in_progress()) == list(adopted.moved)
                 for saga_id in adopted.moved:

@@ -15,23 +15,25 @@ import trio.testing
 from nexus.background.tasks.saga_recovery import SagaRecovery
 from nexus.recovery.report import Failed, Loss, PassFailure, PassSuccess, RecoveryReport, Succeeded
 from nexus.saga.action import Action, ActionContext, ActionRegistry
+from nexus.saga.action_error import ActionFailed
 from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.errors import StoreUnavailable
-from nexus.saga.execution import SagaSucceeded
+from nexus.saga.execution import SagaFailed, SagaSucceeded
 from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import EventKind, NodeEvent
 from nexus.saga.sec import Sec
-from nexus.saga.store import InMemorySecStore, StoredState
+from nexus.saga.store import Claim, InMemorySecStore, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from nexus.saga.dag import SagaDag
-    from nexus.saga.store import Claim, InProgressSaga
+    from nexus.saga.store import InProgressSaga
 
 LOG = structlog.get_logger()
 SEC_ID = SecId(UUID(int=0xA4))
 OTHER_SEC_ID = SecId(UUID(int=0xE6))
+OMDB_SEC_ID = SecId(UUID(int=0xAA))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -56,9 +58,12 @@ def gated() -> SagaDag:
 
 
 class Process:
-    def __init__(self, sec: Sec, gate: Gate) -> None:
+    """`recovery_asked` is set when the SEC has stopped a saga that it lost."""
+
+    def __init__(self, sec: Sec, gate: Gate, recovery_asked: trio.Event) -> None:
         self.sec = sec
         self.gate = gate
+        self.recovery_asked = recovery_asked
         self.recovery = SagaRecovery(sec, log=LOG, now=lambda: NOW)
 
     async def recovery_pass(self) -> PassSuccess:
@@ -71,10 +76,11 @@ class Process:
 async def process(store: InMemorySecStore, *, registry: ActionRegistry | None = None) -> AsyncIterator[Process]:
     """A process with one SEC, which crashes at the end of the block."""
     gate = Gate()
-    sec = Sec(SEC_ID, store=store, registry=registry or gate.registry, log=LOG)
+    asked = trio.Event()
+    sec = Sec(SEC_ID, store=store, registry=registry or gate.registry, log=LOG, on_lost=asked.set)
     async with trio.open_nursery() as nursery:
         await nursery.start(sec.run)
-        yield Process(sec, gate)
+        yield Process(sec, gate, asked)
         nursery.cancel_scope.cancel()
 
 
@@ -243,4 +249,66 @@ async def test_a_saga_that_another_sec_adopted_is_stopped_and_told_apart_from_fi
         report = await only.recovery.activate()
     assert report.recent_losses == (Loss(NOW, saga(1), OTHER_SEC_ID),)
     assert (report.ntotal_lost_to_adoption, report.ntotal_finished) == (1, 0)
+    assert (report.ntotal_sec_errors_bad_state, report.ntotal_sec_errors_missing) == (0, 0)
+
+
+def inject_error(store: InMemorySecStore, saga_id: SagaId) -> None:
+    """As omdb does, in one transaction."""
+    row = store.rows[saga_id]
+    row.claims.append(OMDB_SEC_ID)
+    row.events.append((len(row.claims), NodeEvent.failed(saga_id, NodeId(0), ActionFailed({"message": "injected"}))))
+
+
+async def test_a_saga_that_was_repaired_while_it_ran_is_recovered_and_unwinds() -> None:
+    store = InMemorySecStore()
+    async with process(store) as only:
+        await only.sec.create(saga(1), gated())
+        assert await only.recovery_pass() == success(found=1, skipped=1)
+        inject_error(store, saga(1))
+        await only.sec.check_claims()
+        await only.recovery_asked.wait()
+        assert await only.recovery_pass() == success(found=1, recovered=1)
+        assert (await only.sec.wait_ended(saga(1))).claim == 3
+        assert isinstance(only.sec.saga(saga(1)).state, SagaFailed)
+        report = await only.recovery.activate()
+    assert (report.ntotal_lost_to_adoption, report.ntotal_finished) == (0, 0)
+
+
+async def test_a_repaired_saga_whose_action_takes_its_time_to_stop() -> None:
+    """It is not run twice, nor counted as a failure; the pass that the SEC asks for recovers it."""
+    store = InMemorySecStore()
+    stop = trio.Event()
+
+    async def stubborn(context: ActionContext[int]) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await stop.wait()
+
+    registry = ActionRegistry([Action("gated.wait", stubborn, params=int)])
+    async with process(store, registry=registry) as only:
+        await only.sec.create(saga(1), gated())
+        await trio.testing.wait_all_tasks_blocked()
+        inject_error(store, saga(1))
+        assert await only.recovery_pass() == success(found=1)
+        assert not only.recovery_asked.is_set()
+        stop.set()
+        await only.recovery_asked.wait()
+        assert await only.recovery_pass() == success(found=1, recovered=1)
+        assert isinstance((await only.sec.wait_ended(saga(1))).state, SagaFailed)
+
+
+async def test_a_saga_that_was_abandoned_while_it_ran_is_no_finished_one() -> None:
+    store = InMemorySecStore()
+    async with process(store) as only:
+        await only.sec.create(saga(1), gated())
+        assert await only.recovery_pass() == success(found=1, skipped=1)
+        await store.abandon(Claim(saga(1), SEC_ID, 1, 1), reason="omdb", comment="no such disk")
+        assert await only.recovery_pass() == success()
+        await only.recovery_asked.wait()
+        assert await only.recovery_pass() == success()
+        report = await only.recovery.activate()
+        assert only.sec.sagas() == []
+    assert (report.ntotal_lost_to_adoption, report.ntotal_finished) == (0, 0)
     assert (report.ntotal_sec_errors_bad_state, report.ntotal_sec_errors_missing) == (0, 0)

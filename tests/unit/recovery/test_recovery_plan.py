@@ -43,6 +43,7 @@ class Simulator:
         self.fails: dict[SagaId, FailureKind] = {}
         self.now = START
         self.adopted: list[SagaId] = []
+        self.repaired: list[SagaId] = []
 
     def saga_announced(self, saga_id: SagaId) -> None:
         self.channel.append(saga_id)
@@ -66,6 +67,14 @@ class Simulator:
         self.database.discard(saga_id)
         self.adopted.append(saga_id)
 
+    def saga_repaired_by_hand(self, saga_id: SagaId) -> None:
+        """It stays in progress, under a claim that nobody holds."""
+        self.repaired.append(saga_id)
+
+    def saga_abandoned_by_hand(self, saga_id: SagaId) -> None:
+        self.database.discard(saga_id)
+        self.repaired.append(saga_id)
+
     def snapshot_db(self) -> frozenset[SagaId]:
         return frozenset(self.database)
 
@@ -74,7 +83,8 @@ class Simulator:
         listed = self.snapshot_db() if snapshot is None else snapshot
         nstarted = self._drain()
         adopted, self.adopted = self.adopted, []
-        plan = RecoveryPlan.new(self.rest, in_progress=listed, adopted=adopted)
+        repaired, self.repaired = self.repaired, []
+        plan = RecoveryPlan.new(self.rest, in_progress=listed, adopted=adopted, repaired=repaired)
         recovered = [saga_id for saga_id in plan.needs_recovery if saga_id not in self.fails]
         failures = tuple(
             RecoveryFailure(self.now, saga_id, SEC, self.fails[saga_id], "not today")
@@ -113,7 +123,7 @@ def test_before_the_first_pass() -> None:
 
 def test_nothing_to_do() -> None:
     sim = Simulator()
-    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), (), ())
     assert sim.last == success()
 
 
@@ -133,7 +143,7 @@ def test_the_walkthrough() -> None:
     assert sim.last == success()
     assert sim.recovery_pass().inferred_done == (saga(1),)
     assert sim.last == success(removed=1)
-    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), (), ())
     assert (sim.report.ntotal_recovered, sim.report.ntotal_started, sim.report.ntotal_finished) == (1, 0, 1)
 
 
@@ -206,7 +216,7 @@ def test_a_permanent_failure_is_not() -> None:
     sim.saga_assigned_by_another_process(saga(1))
     sim.fails = {saga(1): "permanent"}
     assert sim.recovery_pass().needs_recovery == (saga(1),)
-    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), (), ())
     assert sim.report.recent_failures[0].kind == "permanent"
 
 
@@ -218,7 +228,7 @@ def test_a_saga_that_another_sec_adopted_has_not_finished() -> None:
     sim.saga_adopted_by_another_sec(saga(1))
     plan = sim.recovery_pass()
     assert (plan.lost_to_adoption, plan.already_running) == ((saga(1),), (saga(2),))
-    assert sim.recovery_pass() == RecoveryPlan((), (saga(2),), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((), (saga(2),), (), (), (), ())
     assert (sim.report.ntotal_lost_to_adoption, sim.report.ntotal_finished) == (1, 0)
     assert [(loss.saga_id, loss.new_sec) for loss in sim.report.recent_losses] == [(saga(1), OTHER_SEC)]
 
@@ -229,7 +239,7 @@ def test_a_saga_that_was_adopted_and_is_noticed_a_pass_later() -> None:
     sim.saga_finishes(saga(1))
     assert sim.recovery_pass().maybe_done == (saga(1),)
     sim.saga_adopted_by_another_sec(saga(1))
-    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), lost_to_adoption=(saga(1),))
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), lost_to_adoption=(saga(1),), lost_to_repair=())
     assert sim.rest == RestState()
 
 
@@ -239,11 +249,32 @@ def test_a_saga_that_was_adopted_and_came_back() -> None:
     sim.saga_adopted_by_another_sec(saga(1))
     sim.saga_assigned_by_another_process(saga(1))
     sim.fails = {saga(1): "transient"}
-    assert sim.recovery_pass() == RecoveryPlan((saga(1),), (), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((saga(1),), (), (), (), (), ())
     sim.fails = {}
     assert sim.recovery_pass().needs_recovery == (saga(1),)
     assert sim.recovery_pass().already_running == (saga(1),)
     assert sim.report.ntotal_lost_to_adoption == 1
+
+
+def test_a_saga_that_was_repaired_is_recovered() -> None:
+    sim = Simulator()
+    sim.saga_starts(saga(1))
+    sim.recovery_pass()
+    sim.saga_repaired_by_hand(saga(1))
+    assert sim.recovery_pass() == RecoveryPlan((saga(1),), (), (), (), (), ())
+    assert sim.recovery_pass() == RecoveryPlan((), (saga(1),), (), (), (), ())
+    assert (sim.report.ntotal_recovered, sim.report.ntotal_lost_to_adoption) == (1, 0)
+
+
+def test_a_saga_that_was_abandoned_has_not_finished() -> None:
+    sim = Simulator()
+    sim.saga_starts(saga(1))
+    sim.recovery_pass()
+    sim.saga_abandoned_by_hand(saga(1))
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), (), lost_to_repair=(saga(1),))
+    assert sim.rest == RestState()
+    assert sim.recovery_pass() == RecoveryPlan((), (), (), (), (), ())
+    assert (sim.report.ntotal_finished, sim.report.ntotal_lost_to_adoption) == (0, 0)
 
 
 def test_the_database_is_away_for_a_pass() -> None:
@@ -305,17 +336,21 @@ def test_report_as_json() -> None:
 ids = st.frozensets(st.integers(0, 12).map(saga))
 
 
-@given(started=ids, maybe_done=ids, adopted=ids, listed=ids)
+@given(started=ids, maybe_done=ids, adopted=ids, repaired=ids, listed=ids)
 def test_every_saga_is_in_exactly_one_bucket(
-    started: frozenset[SagaId], maybe_done: frozenset[SagaId], adopted: frozenset[SagaId], listed: frozenset[SagaId]
+    started: frozenset[SagaId],
+    maybe_done: frozenset[SagaId],
+    adopted: frozenset[SagaId],
+    repaired: frozenset[SagaId],
+    listed: frozenset[SagaId],
 ) -> None:
     rest = RestState(started, maybe_done & started)
-    plan = RecoveryPlan.new(rest, in_progress=listed, adopted=adopted)
+    plan = RecoveryPlan.new(rest, in_progress=listed, adopted=adopted, repaired=repaired)
     buckets = [
         *(*plan.needs_recovery, *plan.already_running),
-        *(*plan.maybe_done, *plan.inferred_done, *plan.lost_to_adoption),
+        *(*plan.maybe_done, *plan.inferred_done, *plan.lost_to_adoption, *plan.lost_to_repair),
     ]
-    assert sorted(buckets) == sorted(started | listed | adopted)
+    assert sorted(buckets) == sorted(started | listed | adopted | repaired)
     after = rest.after(plan, recovered=plan.needs_recovery)
     assert after.maybe_done <= after.started
-    assert after.started == ((started - adopted) | listed) - frozenset(plan.inferred_done)
+    assert after.started == ((started - adopted - repaired) | listed) - frozenset(plan.inferred_done)

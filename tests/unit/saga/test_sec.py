@@ -548,8 +548,8 @@ async def test_g4_a_saga_that_only_waits_is_given_up_when_the_claims_are_checked
         assert trio.current_time() == pytest.approx(CLAIM_CHECK_PERIOD_S)
         await wait_all_tasks_blocked()
         assert [status.saga_id for status in sec.sagas()] == [number(3)]
-        assert sorted(lost.saga_id for lost in sec.drain_adopted()) == [number(2), SAGA_ID]
-        assert sec.drain_adopted() == []
+        assert sorted(lost.saga_id for lost in sec.drain_lost()) == [number(2), SAGA_ID]
+        assert sec.drain_lost() == []
         assert await sec.check_claims() == []
 
 
