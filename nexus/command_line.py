@@ -1,6 +1,7 @@
 """`nexus CONFIG_FILE_PATH`: from arguments to an exit code.
 
-0: asked to stop (SIGINT, SIGTERM). 1: the configuration cannot be used, an address is taken, or a bug. 2: usage.
+0: asked to stop (SIGINT, SIGTERM). 1: the configuration cannot be used, an address is taken, another process of
+the same id was started, or a bug. 2: usage.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def _run_nexus(path: Path) -> int:
     # What follows takes most of the start-up time; a mistake in the file is told before it.
     import trio
 
+    from nexus.incarnation import Superseded
     from nexus.server import StartupError, serve_until_signalled
 
     try:
@@ -73,6 +75,11 @@ def _run_nexus(path: Path) -> int:
         for error in leaves(group):
             log.critical("cannot start", error=str(error))
             sys.stderr.write(f"nexus: {error}\n")
+        return_code = 1
+    except* Superseded as group:
+        for superseded in leaves(group):
+            log.critical("superseded", error=str(superseded))
+            sys.stderr.write(f"nexus: {superseded}\n")
         return_code = 1
     except* Exception as group:
         log.critical("nexus died", exc_info=group)

@@ -3,10 +3,11 @@
     internal API ── at once; what is not there yet makes its requests a 503 with the reason
     external API ── its address is taken at once, and served when the rest is up
     database, schema, rack, internal DNS ── waited for, saying so
-    own zone in service ── SEC ── background tasks ── external API ── ready
+    SEC id entered ── own zone in service ── SEC ── background tasks ── external API ── ready
 
-SIGINT and SIGTERM cancel the root nursery. There is no orderly end for sagas: cancellation is a crash, and whoever has
-this Nexus' id next recovers them. A database that goes away ends nothing here.
+SIGINT and SIGTERM cancel the root nursery; so does a newer process of the same id, see `nexus.incarnation`. There is no
+orderly end for sagas: cancellation is a crash, and whoever has this Nexus' id next recovers them. A database that goes
+away ends nothing here.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from nexus.db.pool import open_pool
 from nexus.db.rack import find_rack
 from nexus.db.schema_version import SCHEMA_VERSION, read_schema_version
 from nexus.ids import NexusId, RackId
+from nexus.incarnation import Incarnation
 from nexus.login import Logins
 from nexus.notify import Notifier
 from nexus.saga.ids import SecId
@@ -73,7 +75,11 @@ async def serve_until_signalled(config: NexusConfig, log: Log) -> None:
 
 
 async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> None:
-    """Run a Nexus until cancelled. Raises StartupError if one of its addresses or saga modules cannot be had."""
+    """Run a Nexus until cancelled.
+
+    Raises StartupError if one of its addresses or saga modules cannot be had, Superseded if another process of its id
+    is started.
+    """
     startup = Startup(log=log, notifier=notifier)
     try:
         catalog = open_catalog(config.sagas.modules, find_pool=lambda: startup.database)
@@ -90,6 +96,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                 database_url = await _database_url(config, startup)
                 async with open_pool(database_url, log=log.bind(component="database")) as pool:
                     await _wait_for_world(config, startup, pool)
+                    incarnation = await _enter(config, startup, pool, log=log)
                     await _put_in_service(
                         config,
                         startup,
@@ -98,7 +105,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                         external=external_address.address,
                         log=log,
                     )
-                    startup.is_up(await _start_services(nursery, config, pool, catalog, log=log))
+                    startup.is_up(await _start_services(nursery, config, pool, catalog, incarnation, log=log))
                     external = config.deployment.dropshot_external
                     app = new_app("dropshot_external", log=log, max_body_bytes=external.default_request_body_max_bytes)
                     add_external_routes(app, startup)
@@ -201,6 +208,21 @@ def _database_trouble(error: Exception, pool: Pool) -> str:
     return str(error) if isinstance(error, DatabaseUnavailable) else f"the database at {pool.address}: {error}"
 
 
+async def _enter(config: NexusConfig, startup: Startup, pool: Pool, *, log: Log) -> Incarnation:
+    """From here on an older process of this id takes no saga any more."""
+    entered: list[Incarnation] = []
+
+    async def enter() -> str | None:
+        try:
+            entered.append(await Incarnation.enter(pool, SecId(config.deployment.id), log=log))
+        except (DatabaseUnavailable, psycopg.OperationalError) as exc:
+            return _database_trouble(exc, pool)
+        return None
+
+    await startup.wait_until("SEC id", enter)
+    return entered[-1]
+
+
 async def _put_in_service(
     config: NexusConfig,
     startup: Startup,
@@ -232,15 +254,22 @@ async def _put_in_service(
 
 
 async def _start_services(
-    nursery: trio.Nursery, config: NexusConfig, pool: Pool, catalog: SagaCatalog, *, log: Log
+    nursery: trio.Nursery,
+    config: NexusConfig,
+    pool: Pool,
+    catalog: SagaCatalog,
+    incarnation: Incarnation,
+    *,
+    log: Log,
 ) -> Services:
     """Start the SEC and the background tasks, in the root nursery."""
     sec_log = log.bind(component="SEC")
     sec = Sec(
         SecId(config.deployment.id),
-        store=PostgresSecStore(pool, log=sec_log),
+        store=PostgresSecStore(pool, log=sec_log, guard=incarnation.guard),
         registry=catalog.types.registry,
         log=sec_log,
+        on_lost=incarnation.doubt,
     )
     await nursery.start(sec.run)
     background_log = log.bind(component="BackgroundTasks")
@@ -254,6 +283,8 @@ async def _start_services(
     )
     driver = Driver(definitions, log=background_log)
     await nursery.start(driver.run)
+    # A saga that was lost though nobody else has this id may have been repaired by hand, and be this SEC's to resume.
+    nursery.start_soon(partial(incarnation.watch, dispelled=partial(driver.activate, ["saga_recovery"])))
     logins = Logins(
         pool,
         idle_timeout=timedelta(minutes=config.console.session_idle_timeout_minutes),

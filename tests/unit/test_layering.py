@@ -79,16 +79,17 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.background": layer(f"{FLOOR} {DATA} nexus.api.types nexus.config", external="msgspec psycopg trio"),
     "nexus.login": layer(f"{FLOOR} {DATA}", external="argon2 trio"),
     "nexus.startup": layer(f"{FLOOR} {DATA} nexus.background nexus.login nexus.notify nexus.sagas", external="trio"),
+    "nexus.incarnation": layer(f"{FLOOR} {DATA}", external="psycopg trio"),
     "nexus.api": layer(
         f"{FLOOR} {DATA} nexus.api.types nexus.background nexus.config nexus.db.saga_reads nexus.sagas nexus.startup",
         external="msgspec psycopg quart quart_trio trio",
     ),
     "nexus.server": layer(
-        f"{FLOOR} {DATA} nexus.api nexus.api.types nexus.background nexus.config nexus.login nexus.notify"
-        " nexus.saga.postgres nexus.sagas nexus.startup",
+        f"{FLOOR} {DATA} nexus.api nexus.api.types nexus.background nexus.config nexus.incarnation nexus.login"
+        " nexus.notify nexus.saga.postgres nexus.sagas nexus.startup",
         external="msgspec psycopg trio",
     ),
-    "nexus.command_line": layer(f"{FLOOR} nexus.config nexus.server", external="trio"),
+    "nexus.command_line": layer(f"{FLOOR} nexus.config nexus.incarnation nexus.server", external="trio"),
     "nexus.__main__": layer("nexus.command_line xtask.bootstrap"),
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(

@@ -29,6 +29,15 @@ CREATE TABLE nexus_zone (
 
 -- ---------------------------------------------------------------------------------------------------------- sagas --
 
+-- Which process has a SEC id: the one that entered it last. Whoever has an older incarnation ends itself.
+CREATE TABLE sec_process (
+    sec_id       UUID PRIMARY KEY,
+    incarnation  INT8 NOT NULL,    -- rises with every process
+    pid          INT8 NOT NULL,
+    host         TEXT NOT NULL,
+    time_entered TIMESTAMPTZ NOT NULL
+);
+
 CREATE TABLE saga (
     id               UUID PRIMARY KEY,
     creator          UUID NOT NULL,

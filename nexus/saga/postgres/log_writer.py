@@ -49,7 +49,7 @@ from nexus.saga.postgres.fence import lock_free_sagas
 from nexus.saga.store import Claim, NodeAttempt, StateUpdate, StoredState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
@@ -140,6 +140,9 @@ class LogRow:
 
 
 Row: TypeAlias = Creation | LogRow
+
+Guard: TypeAlias = "Callable[[Connection], Awaitable[None]]"
+"""Raises a SagaError if this process may not make sagas, or take them, any more."""
 
 
 class PostgresSagaLog:
@@ -246,8 +249,9 @@ class Outcome:
 class LogWriter:
     """The task that writes all new sagas and all sagas' logs."""
 
-    def __init__(self, pool: Pool, *, log: Logger) -> None:
+    def __init__(self, pool: Pool, *, log: Logger, guard: Guard | None = None) -> None:
         self._pool = pool
+        self._guard = guard
         self._log = log
         self._queue: deque[Creation | PostgresSagaLog] = deque()  # a log once, while it has anything to write
         self._queued = trio.Event()
@@ -308,6 +312,8 @@ class LogWriter:
 
             async def write(connection: Connection, *, rows: Sequence[Row]) -> Outcome:
                 nonlocal may_have_committed
+                if self._guard is not None and any(isinstance(row, Creation) for row in rows):
+                    await self._guard(connection)
                 outcome = await write_rows(connection, rows)
                 may_have_committed = True
                 return outcome

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.saga.logger import Logger
+    from nexus.saga.postgres.log_writer import Guard
     from nexus.saga.store import AbandonReason, Adoption, NewSaga, SagaLogWriter
 
 T = TypeVar("T")
@@ -74,12 +75,17 @@ ORDER BY id LIMIT %s
 
 
 class PostgresSecStore:
-    """Uses the pool's connections for as long as one transaction each."""
+    """Uses the pool's connections for as long as one transaction each.
 
-    def __init__(self, pool: Pool, *, log: Logger) -> None:
+    `guard` is called at the beginning of every transaction that creates sagas or takes claims. What it raises, a
+    SagaError, is what `create` or `claim` raises.
+    """
+
+    def __init__(self, pool: Pool, *, log: Logger, guard: Guard | None = None) -> None:
         self._pool = pool
-        self._writer = LogWriter(pool, log=log)
-        self._claims = ClaimTaker(self._transact)
+        self._guard = guard
+        self._writer = LogWriter(pool, log=log, guard=guard)
+        self._claims = ClaimTaker(self._transact_guarded)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -165,6 +171,14 @@ class PostgresSecStore:
             await connection.execute(INSERT_CLAIM, row)
 
         await self._transact(write)
+
+    async def _transact_guarded(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
+        async def run(connection: Connection) -> T:
+            if self._guard is not None:
+                await self._guard(connection)
+            return await fn(connection)
+
+        return await self._transact(run)
 
     async def _transact(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
         """As `Pool.transaction`, telling what surely was not written from what may have been."""

@@ -1,0 +1,101 @@
+"""This process' hold on the id of its SEC: the newest process of an id has it, and every older one ends itself.
+
+Each claim of a saga shuts out the one before, but two live processes of one id would go on recovering what the other
+holds, and neither would know why. So a Nexus *enters* its SEC id before it recovers anything, which supersedes whoever
+entered before. From then on
+
+- the database refuses an older process every claim and every new saga, in the transaction that takes or makes it
+  (`Incarnation.guard`): the newer one loses nothing to it, and finds all that it had when it first looks;
+- the older one notices within `CHECK_PERIOD_S`, at once when it is refused something or loses a saga, and ends.
+
+An older process that is dead notices nothing, so a restart is no event.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+import psycopg
+import trio
+
+from nexus.db.errors import DatabaseUnavailable
+from nexus.db.sec_processes import SecProcess, enter_sec, lock_sec_process, read_sec_process
+from nexus.saga.errors import SecSuperseded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dropshot.logging import Log
+    from nexus.db.connection import Connection
+    from nexus.db.pool import Pool
+    from nexus.saga.ids import SecId
+
+CHECK_PERIOD_S = 10.0
+"""How long a process whose sagas all wait may go on beside a newer one of its id."""
+
+
+PAUSE_S = 1.0
+"""After a look that the database did not answer."""
+
+
+class Superseded(Exception):
+    """A newer process has this Nexus' id. One line for the user."""
+
+    def __init__(self, mine: SecProcess, newer: SecProcess) -> None:
+        super().__init__(
+            f"another process with the id of this Nexus, {mine.sec_id}, was started: pid {newer.pid} on host"
+            f" {newer.host}, at {newer.time_entered.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}. It runs the sagas of this id"
+            f" now, so this one, pid {mine.pid}, ends. If both are to run, give one of them an id of its own"
+            " (deployment.id); if this one is to run, stop the other and start this one again"
+        )
+
+
+class Incarnation:
+    def __init__(self, pool: Pool, mine: SecProcess, *, log: Log) -> None:
+        self._pool = pool
+        self._mine = mine
+        self._log = log
+        self._doubted = trio.Event()
+
+    @classmethod
+    async def enter(cls, pool: Pool, sec_id: SecId, *, log: Log) -> Incarnation:
+        """Supersede every other process of the id. Raises DatabaseUnavailable or psycopg.Error, and may be repeated."""
+        enter = partial(enter_sec, sec_id=sec_id, pid=os.getpid(), host=socket.gethostname(), now=datetime.now(UTC))
+        return cls(pool, await pool.transaction(enter), log=log)
+
+    def doubt(self) -> None:
+        """Something happened that a newer process may have caused: have `watch` look at once."""
+        self._doubted.set()
+
+    async def guard(self, connection: Connection) -> None:
+        """In a transaction that takes a claim or creates a saga. Raises SecSuperseded."""
+        newest = await lock_sec_process(connection, self._mine.sec_id)
+        if newest.incarnation != self._mine.incarnation:
+            self.doubt()
+            raise SecSuperseded(self._mine.sec_id)
+
+    async def watch(self, *, dispelled: Callable[[], None]) -> NoReturn:
+        """Look every `CHECK_PERIOD_S` and when in doubt. Calls `dispelled` after a doubt if no process is newer.
+
+        Raises Superseded. While the database is away nothing can be told, and nothing be written either.
+        """
+        while True:
+            with trio.move_on_after(CHECK_PERIOD_S):
+                await self._doubted.wait()
+            doubted, self._doubted = self._doubted.is_set(), trio.Event()
+            try:
+                newest = await self._pool.transaction(partial(read_sec_process, sec_id=self._mine.sec_id))
+            except (DatabaseUnavailable, psycopg.OperationalError) as error:
+                self._log.warning("whether another process has this id could not be checked", error=str(error))
+                if doubted:
+                    self.doubt()
+                await trio.sleep(PAUSE_S)
+                continue
+            if newest.incarnation != self._mine.incarnation:
+                raise Superseded(self._mine, newest)
+            if doubted:
+                dispelled()

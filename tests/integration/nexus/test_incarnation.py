@@ -1,0 +1,191 @@
+"""Two processes of one SEC id: the newer one has it, whatever the older one does."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+import pytest
+import trio
+from database_proxy import proxied
+from nexus_lab import World, world
+from saga_lab import KeptLog
+
+from dropshot.exception_groups import leaves
+from nexus import incarnation
+from nexus.db.pool import Pool, Timeouts, open_pool
+from nexus.incarnation import Incarnation, Superseded
+from nexus.saga import Action, ActionContext, ActionRegistry, DagBuilder, SagaId, Sec, SecId
+from nexus.saga.errors import SagaError, SecSuperseded
+from nexus.saga.postgres import PostgresSecStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SEC_ID = SecId(UUID(int=0xE6))
+SERIALIZABLE = "?options=-c%20default_transaction_isolation%3Dserializable"
+
+
+async def wait_for_ever(context: ActionContext[None]) -> None:
+    await trio.sleep_forever()
+
+
+WAIT = Action("test.wait", wait_for_ever, params=type(None))
+DAG = DagBuilder("test").append(WAIT.node("wait")).build(None)
+
+
+def number(value: int) -> SagaId:
+    return SagaId(UUID(int=value))
+
+
+class Process:
+    def __init__(self, pool: Pool, entered: Incarnation) -> None:
+        self.incarnation = entered
+        store = PostgresSecStore(pool, log=KeptLog(), guard=entered.guard)
+        self.sec = Sec(SEC_ID, store=store, registry=ActionRegistry([WAIT]), log=KeptLog(), on_lost=entered.doubt)
+
+
+@asynccontextmanager
+async def process(conninfo: str) -> AsyncIterator[Process]:
+    """One that has entered, and does not watch."""
+    with trio.fail_after(60):
+        async with open_pool(conninfo, log=KeptLog()) as pool, trio.open_nursery() as nursery:
+            only = Process(pool, await Incarnation.enter(pool, SEC_ID, log=KeptLog()))
+            await nursery.start(only.sec.run)
+            yield only
+            nursery.cancel_scope.cancel()
+
+
+@pytest.fixture(params=["", SERIALIZABLE], ids=["read committed", "serializable"])
+def conninfo(request: pytest.FixtureRequest, database_url: str) -> str:
+    return f"{database_url}{request.param}"
+
+
+async def test_g4_an_older_process_takes_nothing_any_more(conninfo: str) -> None:
+    async with process(conninfo) as older:
+        await older.sec.create(number(1), DAG)
+        async with process(conninfo) as newer:
+            await newer.sec.recover(number(1))
+            with pytest.raises(SecSuperseded, match=f"another process of SEC {SEC_ID} was started"):
+                await older.sec.create(number(2), DAG)
+            await older.sec.check_claims()
+            assert [lost.saga_id for lost in older.sec.drain_lost()] == [number(1)]
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(SecSuperseded):
+                await older.sec.recover(number(1))
+            assert await newer.sec.check_claims() == []
+            assert [saga.saga_id for saga in await newer.sec.list_in_progress()] == [number(1)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_g4_the_newer_process_finds_all_that_the_older_one_acknowledged(conninfo: str, seed: int) -> None:
+    """It looks once, when it has entered, while the other creates one saga after the other."""
+    created: set[SagaId] = set()
+    random = Random(seed)
+
+    async def create(older: Process, first: int) -> None:
+        for value in range(first, first + 1_000):
+            try:
+                await older.sec.create(number(value), DAG)
+            except SagaError as error:
+                assert isinstance(error, SecSuperseded)  # noqa: PT017
+                return
+            created.add(number(value))
+
+    async with process(conninfo) as older, trio.open_nursery() as nursery:
+        for task in range(4):
+            nursery.start_soon(create, older, 1_000 * task)
+        await trio.sleep(random.uniform(0, 0.1))
+        async with process(conninfo) as newer:
+            found = {saga.saga_id for saga in await newer.sec.list_in_progress()}
+    assert created == found
+
+
+async def test_a_process_in_doubt_looks_and_ends_or_goes_on(database_url: str) -> None:
+    dispelled = trio.Event()
+    async with process(database_url) as older:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(older.incarnation.watch, dispelled=dispelled.set))
+                older.incarnation.doubt()
+                await dispelled.wait()
+                scope.cancel()
+        async with open_pool(database_url, log=KeptLog()) as pool:
+            await Incarnation.enter(pool, SEC_ID, log=KeptLog())
+        older.incarnation.doubt()
+        with pytest.raises(Superseded, match=f"pid {os.getpid()} on host"):
+            await older.incarnation.watch(dispelled=lambda: pytest.fail("it is not"))
+
+
+async def test_a_doubt_outlives_an_outage(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incarnation, "PAUSE_S", 0.01)
+    log = KeptLog()
+    async with proxied(database_url) as (proxy, url):
+        timeouts = Timeouts(connect_s=0.5, checkout_s=0.5, attempt_s=1, retry_s=0.1)
+        async with open_pool(url, log=KeptLog(), timeouts=timeouts) as pool, trio.open_nursery() as nursery:
+            entered = await Incarnation.enter(pool, SEC_ID, log=log)
+            dispelled = trio.Event()
+            await proxy.stop()
+            entered.doubt()
+            nursery.start_soon(partial(entered.watch, dispelled=dispelled.set))
+            with trio.fail_after(30):
+                while not log.lines:
+                    await trio.lowlevel.checkpoint()
+                assert not dispelled.is_set()
+                await proxy.start()
+                await dispelled.wait()
+            nursery.cancel_scope.cancel()
+
+
+class OlderNexus:
+    """A Nexus that is to be superseded."""
+
+    def __init__(self, w: World) -> None:
+        self._world = w
+        self.ended = trio.Event()
+        self.reason: BaseException | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[Any]) -> None:
+        try:
+            async with self._world.nexus() as nexus:
+                await self._world.initialize_rack(nexus)
+                await nexus.ready()
+                task_status.started(nexus)
+                await trio.sleep_forever()
+        except* Superseded as group:
+            (self.reason,) = leaves(group)
+        self.ended.set()
+
+
+@pytest.mark.parametrize("period_s", [0.05, 10], ids=["that only waits", "that is asked to go on"])
+async def test_an_older_nexus_ends_and_the_newer_goes_on(
+    database_url: str, period_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incarnation, "CHECK_PERIOD_S", period_s)
+    async with world(database_url) as w, trio.open_nursery() as nursery:
+        older = OlderNexus(w)
+        nexus = await nursery.start(older.run)
+        demo = json.loads((await nexus.request("POST", "/demo-saga")).body)
+        complete = f"/demo-saga/{demo['demo_saga_id']}/complete"
+        async with w.nexus() as newer:
+            await newer.ready()
+            await newer.eventually("GET", f"/sagas/{demo['saga_id']}", lambda answer: answer.status == 200)
+            if period_s == 10:
+                assert (await nexus.request("POST", complete)).status >= 400
+            await older.ended.wait()
+            assert "another process with the id of this Nexus" in str(older.reason)
+            await newer.eventually("POST", complete, lambda answer: answer.status == 204)
+            await newer.eventually(
+                "GET", f"/sagas/{demo['saga_id']}", lambda answer: b'"state":"succeeded"' in answer.body
+            )
+        with psycopg.connect(database_url) as connection:
+            claims = connection.execute("SELECT reason FROM saga_claim ORDER BY saga_id, claim").fetchall()
+            assert claims == [("created",), ("recovered",)]
+            processes = connection.execute("SELECT sec_id, incarnation, pid FROM sec_process").fetchall()
+            assert processes == [(newer.id, 2, os.getpid())]
