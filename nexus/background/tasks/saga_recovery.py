@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 1_000
 
-RECOVERED_AT_ONCE = 64
-"""The Postgres store takes the claims of those that come together in one transaction."""
+RECOVERED_AT_ONCE = 256
+"""As many as the Postgres store claims, and then loads, in one transaction. More would only be in memory sooner."""
 
 
 class SagaRecovery:

@@ -18,18 +18,17 @@ from nexus.db.errors import DatabaseUnavailable
 from nexus.saga.errors import (
     OutcomeUnknown,
     SagaLost,
-    SagaNotFound,
     StoreUnavailable,
     WriteRefused,
 )
-from nexus.saga.ids import NodeId, SagaId, SecId
-from nexus.saga.log import NodeEvent
-from nexus.saga.payload import Payload
+from nexus.saga.ids import SagaId, SecId
 from nexus.saga.postgres.adoption import adopt
-from nexus.saga.postgres.claims import INSERT_CLAIM, ClaimTaker
-from nexus.saga.postgres.fence import Holding, lock_saga, read_holdings
-from nexus.saga.postgres.log_writer import LogWriter, PostgresSagaLog
-from nexus.saga.store import Claim, InProgressSaga, NodeAttempt, StoredSaga, StoredState
+from nexus.saga.postgres.claims import ClaimTaker
+from nexus.saga.postgres.fence import lock_saga, read_holdings
+from nexus.saga.postgres.loading import load_sagas
+from nexus.saga.postgres.log_writer import LogWriter
+from nexus.saga.postgres.together import Together
+from nexus.saga.store import Claim, InProgressSaga, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from nexus.db.pool import Pool
     from nexus.saga.logger import Logger
     from nexus.saga.postgres.log_writer import Guard
-    from nexus.saga.store import AbandonReason, Adoption, NewSaga, SagaLogWriter
+    from nexus.saga.store import AbandonReason, Adoption, NewSaga, SagaLogWriter, StoredSaga
 
 T = TypeVar("T")
 
@@ -48,17 +47,8 @@ SET saga_state = 'abandoned', claim = claim + 1, abandon_time = %s, abandon_reas
 WHERE id = %s
 """
 
-READ_SAGA = """
-SELECT current_sec, adopt_generation, claim, saga_state, saga_dag::text FROM saga WHERE id = %s
-"""
-
-READ_EVENTS = """
-SELECT node_id, event_type, data::text, log_index FROM saga_node_event WHERE saga_id = %s ORDER BY log_index
-"""
-
-READ_ATTEMPTS = """
-SELECT node_id, kind, attempt, error::text FROM saga_node_attempt
-WHERE saga_id = %s ORDER BY node_id, kind, attempt
+INSERT_CLAIM = """
+INSERT INTO saga_claim (saga_id, claim, sec_id, adopt_generation, time, reason) VALUES (%s, %s, %s, %s, %s, 'abandoned')
 """
 
 LIST_IN_PROGRESS = """
@@ -86,6 +76,9 @@ class PostgresSecStore:
         self._guard = guard
         self._writer = LogWriter(pool, log=log, guard=guard)
         self._claims = ClaimTaker(self._transact_guarded)
+        self._loads: Together[Claim, StoredSaga] = Together(
+            lambda claims: self._transact(partial(load_sagas, claims=claims, writer=self._writer))
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -112,37 +105,7 @@ class PostgresSecStore:
         return lost
 
     async def load(self, claim: Claim) -> StoredSaga:
-        # Not in the transaction that took the claim: at REPEATABLE READ that one does not see the event for whose
-        # transaction its own lock had to wait.
-        async def read(connection: Connection) -> StoredSaga:
-            saga_id = claim.saga_id
-            async with connection.pipeline():
-                saga = await connection.execute(READ_SAGA, (saga_id,))
-                stored_events = await connection.execute(READ_EVENTS, (saga_id,))
-                stored_attempts = await connection.execute(READ_ATTEMPTS, (saga_id,))
-            row = await saga.fetchone()
-            if row is None:
-                raise SagaNotFound(saga_id)
-            current_sec, adopt_generation, number, state, dag = row
-            Holding(saga_id, current_sec, adopt_generation, number, StoredState(state), (None, None)).check_claim(claim)
-            events: list[NodeEvent] = []
-            next_index = 0
-            async for node_id, kind, data, log_index in stored_events:
-                events.append(NodeEvent.from_stored(saga_id, NodeId(node_id), kind, _payload(data)))
-                next_index = log_index + 1
-            attempts = [
-                NodeAttempt(saga_id, NodeId(node_id), kind, attempt, _payload(error))
-                async for node_id, kind, attempt, error in stored_attempts
-            ]
-            return StoredSaga(
-                state=StoredState(state),
-                dag=dag.encode(),
-                events=tuple(events),
-                attempts=tuple(attempts),
-                log=PostgresSagaLog(self._writer, claim, next_index=next_index),
-            )
-
-        return await self._transact(read)
+        return await self._loads.ask(claim)
 
     async def list_in_progress(self, sec_id: SecId, *, after: SagaId | None = None, limit: int) -> list[InProgressSaga]:
         async def read(connection: Connection) -> list[InProgressSaga]:
@@ -167,7 +130,7 @@ class PostgresSecStore:
                 return  # by a try that was thought to have failed
             holding.check_claim(claim)
             await connection.execute(ABANDON, (time, reason, comment, claim.saga_id))
-            row = claim.saga_id, taken.number, taken.sec_id, taken.adopt_generation, time, "abandoned"
+            row = claim.saga_id, taken.number, taken.sec_id, taken.adopt_generation, time
             await connection.execute(INSERT_CLAIM, row)
 
         await self._transact(write)
@@ -197,7 +160,3 @@ class PostgresSecStore:
         except (DatabaseUnavailable, psycopg.Error) as error:
             kind = OutcomeUnknown if may_have_committed else StoreUnavailable
             raise kind(str(error)) from error
-
-
-def _payload(text: str | None) -> Payload | None:
-    return None if text is None else Payload(text.encode())

@@ -21,6 +21,7 @@ from nexus.db.pool import Pool, Timeouts, open_pool
 from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry
 from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.errors import (
+    CorruptLog,
     OutcomeUnknown,
     SagaError,
     SagaLost,
@@ -38,7 +39,7 @@ from nexus.saga.payload import Payload, encode
 from nexus.saga.postgres import PostgresSecStore, adoption, fence, log_writer
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
-from nexus.saga.store import Adoption, NewSaga, StateUpdate, StoredState
+from nexus.saga.store import Adoption, Claim, NewSaga, StateUpdate, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -697,6 +698,50 @@ async def test_claims_asked_for_together_share_a_transaction(conninfo: str) -> N
         assert counting.transactions <= 4
         assert sorted(taken) == sorted([(saga_id, 2) for saga_id in saga_ids] + [(number(1), 3)])
         assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'recovered'") == [(21,)]
+
+
+async def test_sagas_loaded_together_share_a_transaction(conninfo: str) -> None:
+    """One claim among them is lost, one saga's log is corrupt; one who asked goes away."""
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        counting = CountingPool(pool)
+        counting.gate.set()
+        async with serving(counting) as store:
+            logs = await created(store, [number(value) for value in range(20)])
+            for log in logs:
+                for node_id in range(int(log.claim.saga_id) % 3):
+                    log.enqueue(NodeEvent.started(log.claim.saga_id, NodeId(node_id)))
+                await log.durable()
+            claims = [await store.claim(log.claim.saga_id, sec_id=SEC_ID) for log in logs]
+            lost, corrupt = claims[7], claims[8]
+            await store.claim(lost.saga_id, sec_id=SEC_ID)
+            async with pool.connection() as connection:
+                await connection.execute("UPDATE saga_node_event SET data = '1' WHERE saga_id = %s", (corrupt.saga_id,))
+            counting.gate, counting.transactions = trio.Event(), 0
+            loaded: dict[Claim, int] = {}
+            errors: dict[Claim, type[SagaError]] = {}
+
+            async def load(claim: Claim) -> None:
+                try:
+                    saga = await store.load(claim)
+                except SagaError as error:
+                    errors[claim] = type(error)
+                else:
+                    assert saga.log.claim == claim
+                    assert [event.saga_id for event in saga.events] == [claim.saga_id] * len(saga.events)
+                    loaded[claim] = len(saga.events)
+
+            async with trio.open_nursery() as nursery:
+                impatient = trio.CancelScope()
+                nursery.start_soon(cancelled_with, impatient, partial(load, claims[0]))
+                await trio.testing.wait_all_tasks_blocked()
+                for claim in claims:
+                    nursery.start_soon(load, claim)
+                await trio.testing.wait_all_tasks_blocked()
+                impatient.cancel()
+                counting.gate.set()
+        assert counting.transactions == 1
+        assert errors == {lost: SagaLost, corrupt: CorruptLog}
+        assert loaded == {claim: int(claim.saga_id) % 3 for claim in claims if claim not in errors}
 
 
 async def cancelled_with(scope: trio.CancelScope, call: Callable[[], Awaitable[None]]) -> None:
