@@ -14,8 +14,8 @@ between the write and the call, and for a call under way, there is the fencing t
 
 Cancellation is a crash: nothing is shielded, and an error that comes of being cancelled is not a failure.
 
-    run()  a nursery of its own, with one task for each action or undo action that is being called;
-           each records its result and starts what has become due, until nothing is
+    run()  calls one action or undo action after the other; for what is due at the same time it has a nursery. Whoever
+           has made a call records its result, and makes one of the calls that have become due, until there is none
 """
 
 from __future__ import annotations
@@ -102,7 +102,6 @@ class SagaExecutor:
         self._calling: set[NodeId] = set()
         self._succeeded: dict[NodeId, trio.Event] = {}
         self._outcome: Outcome | None = None  # recorded, but shown only when it is durable
-        self._scope = trio.CancelScope()  # around everything that `run` does
         self._refusal: SagaError | None = None
         self._ended = False
 
@@ -120,11 +119,11 @@ class SagaExecutor:
         UnrunnableSaga, likewise, if the parameters of a subsaga do not decode as its actions want them.
         """
         try:
-            with self._scope:
-                self._saga_log.on_refused(self._stop)
+            async with trio.open_nursery() as nursery:
+                self._saga_log.on_refused(partial(self._stop, nursery.cancel_scope))
                 self._note_interrupted_calls()
-                async with trio.open_nursery() as nursery:
-                    self._go_on(nursery)
+                await self._make_calls(nursery, self._go_on(nursery))
+            if self._refusal is None:
                 await self._durable()
                 assert self._outcome is not None, "every call has ended, recorded how, and gone on"
                 return self._outcome
@@ -135,7 +134,7 @@ class SagaExecutor:
             self._ended = True
             for event in self._succeeded.values():
                 event.set()
-        assert self._refusal is not None, "nothing else cancels the scope"
+        assert self._refusal is not None, "nothing else cancels the nursery's scope"
         raise self._refusal
 
     def lose(self, lost: SagaLost) -> None:
@@ -160,11 +159,6 @@ class SagaExecutor:
         """Every node as it is now, by node id; the end of what has happened last may not be durable yet."""
         return tuple(self._node_details(NodeId(index)) for index in range(len(self.execution.dag.nodes)))
 
-    def _stop(self, error: SagaError) -> None:
-        if self._refusal is None:
-            self._refusal = error
-        self._scope.cancel()
-
     def _node_details(self, node_id: NodeId) -> NodeDetails:
         return NodeDetails(
             self.execution.dag.node_name(node_id),
@@ -174,8 +168,28 @@ class SagaExecutor:
             self._attempts.get((node_id, "undo"), 0),
         )
 
-    def _go_on(self, nursery: trio.Nursery) -> None:
-        """Start what is due and not under way, in `run`'s nursery: a call ends with the saga, not with its cause."""
+    def _stop(self, scope: trio.CancelScope, error: SagaError) -> None:
+        if self._refusal is None:
+            self._refusal = error
+        scope.cancel()
+
+    async def _make_calls(self, nursery: trio.Nursery, call: RunAction | RunUndo | None) -> None:
+        while call is not None:
+            try:
+                event = await self._make_call(call)
+            except UnrunnableSaga as error:
+                self._stop(nursery.cancel_scope, error)
+                return
+            self._calling.remove(call.node_id)
+            self._record(event)
+            call = self._go_on(nursery)
+
+    def _go_on(self, nursery: trio.Nursery) -> RunAction | RunUndo | None:
+        """Start what is due and not under way, but for one call, which is left to the caller's task: most have no more.
+
+        The others are in `run`'s nursery: a call ends with the saga, not with its cause.
+        """
+        left: RunAction | RunUndo | None = None
         for command in self._due_calls():
             node_id = command.node_id
             if node_id in self._calling:
@@ -188,9 +202,12 @@ class SagaExecutor:
                     self._record(NodeEvent.undo_started(self._saga_id, node_id))
                 case _:
                     pass  # it had begun when the process before this one died
-            nursery.start_soon(self._carry_out, nursery, command)
+            if left is not None:
+                nursery.start_soon(self._make_calls, nursery, left)
+            left = command
         if self._dying:
             nursery.start_soon(self._die)
+        return left
 
     def _due_calls(self) -> list[RunAction | RunUndo]:
         """Whatever calls nothing is passed on the way, and the end is enqueued in the same batch as what led to it."""
@@ -211,24 +228,17 @@ class SagaExecutor:
             if not passed:
                 return calls
 
-    async def _carry_out(self, nursery: trio.Nursery, command: RunAction | RunUndo) -> None:
-        node_id = command.node_id
-        node = self.execution.dag.nodes[node_id]
+    async def _make_call(self, call: RunAction | RunUndo) -> NodeEvent:
+        """Raises UnrunnableSaga, having called nothing."""
+        node = self.execution.dag.nodes[call.node_id]
         assert isinstance(node, ActionNode), "only action nodes call anything"
         action = self._registry[node.action_name]
-        try:
-            context = self._context(node_id, action)
-        except UnrunnableSaga as error:
-            self._stop(error)
-            return
-        match command:
+        context = self._context(call.node_id, action)
+        match call:
             case RunAction():
-                event = await self._call_action(node_id, action, context)
+                return await self._call_action(call.node_id, action, context)
             case RunUndo():
-                event = await self._call_undo(node_id, action, context)
-        self._calling.remove(node_id)
-        self._record(event)
-        self._go_on(nursery)
+                return await self._call_undo(call.node_id, action, context)
 
     async def _call_action(self, node_id: NodeId, action: AnyAction, context: ActionContext[object]) -> NodeEvent:
         if self.injections.fails(node_id, "action"):

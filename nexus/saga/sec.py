@@ -138,7 +138,7 @@ class Sec:
         self._reserve(saga_id)
         self._started.append(saga_id)
         reply = _Reply()
-        nursery.start_soon(self._create, saga_id, dag, injections, reply)
+        nursery.start_soon(self._create, nursery, saga_id, dag, injections, reply)
         await reply.wait()
 
     async def recover(self, saga_id: SagaId) -> SagaStatus:
@@ -256,7 +256,9 @@ class Sec:
             raise held.lost
         return held.status()
 
-    async def _create(self, saga_id: SagaId, dag: SagaDag, injections: Sequence[Injection], reply: _Reply) -> None:
+    async def _create(
+        self, nursery: trio.Nursery, saga_id: SagaId, dag: SagaDag, injections: Sequence[Injection], reply: _Reply
+    ) -> None:
         """In `run`'s nursery, not the caller's: nobody can stop it between the commit and the saga's start."""
         try:
             saga_log = await self._create_in_store(saga_id, dag)
@@ -273,7 +275,8 @@ class Sec:
             self._starting.discard(saga_id)
         self._log.info("saga created", **_fields(held))
         reply.accept()
-        await self._run_saga(held)
+        # A task of its own: this one's frame would keep what the creation needed for as long as the saga waits.
+        nursery.start_soon(self._run_saga, held)
 
     async def _create_in_store(self, saga_id: SagaId, dag: SagaDag) -> SagaLogWriter:
         """Goes on until it is known whether the saga exists: an unknown outcome must not become a saga nobody runs."""
