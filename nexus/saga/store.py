@@ -214,7 +214,8 @@ class InMemorySecStore:
 
     def go_away(self) -> None:
         """From now on as if the store could not be reached, until `come_back`."""
-        self._reachable = trio.Event()
+        if self._reachable.is_set():  # who waits already waits for the event that is there
+            self._reachable = trio.Event()
 
     def come_back(self) -> None:
         self._reachable.set()

@@ -644,6 +644,19 @@ async def test_create_while_the_store_is_away_is_refused() -> None:
         assert (await sec.wait_ended(SAGA_ID)).state == SagaSucceeded()
 
 
+async def test_a_store_that_goes_away_twice_comes_back_to_all_who_wait(autojump_clock: trio.testing.MockClock) -> None:
+    store = InMemorySecStore()
+    one = action("one")
+    async with running(store, alike(one)) as sec:
+        await sec.create(SAGA_ID, chain(one))
+        store.go_away()
+        await trio.testing.wait_all_tasks_blocked()
+        store.go_away()
+        store.come_back()
+        with trio.fail_after(30):
+            assert (await sec.wait_ended(SAGA_ID)).state == SagaSucceeded()
+
+
 class DoubtfulStore(InMemorySecStore):
     """Creates, or does not, and then says that it does not know."""
 
