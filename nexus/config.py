@@ -181,6 +181,9 @@ class SagasConfig(_Section, frozen=True):
     modules: tuple[str, ...] = ()
     """Python modules with saga types of the user's own, see `nexus.sagas.modules`."""
 
+    finished_in_memory: Annotated[int, Meta(ge=0, le=1_000_000)] = 10_000
+    """How many finished sagas, the last ones, are still listed. The database keeps them all."""
+
 
 class NexusConfig(_Section, frozen=True):
     deployment: DeploymentConfig

@@ -269,6 +269,7 @@ async def _start_services(
         store=PostgresSecStore(pool, log=sec_log, guard=incarnation.guard),
         registry=catalog.types.registry,
         log=sec_log,
+        history=config.sagas.finished_in_memory,
         on_lost=incarnation.doubt,
     )
     await nursery.start(sec.run)

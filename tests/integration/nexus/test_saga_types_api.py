@@ -75,6 +75,19 @@ async def test_sagas_by_name(database_url: str, tmp_path: Path, monkeypatch: pyt
     sys.modules.pop("my_greetings")
 
 
+async def test_only_so_many_finished_sagas_stay_in_memory(database_url: str) -> None:
+    async with world(database_url) as w, w.nexus(sagas=SagasConfig(finished_in_memory=2)) as nexus:
+        await w.initialize_rack(nexus)
+        await nexus.ready()
+        ids: list[str] = []
+        for _ in range(3):
+            created = await nexus.request("POST", "/experimental/sagas", {"name": "provision"})
+            ids += json.loads(created.body)["saga_ids"]
+            await nexus.eventually("GET", f"/sagas/{ids[-1]}", lambda answer: b'"succeeded"' in answer.body)
+        listed = json.loads((await nexus.request("GET", "/sagas")).body)
+        assert sorted(saga["id"] for saga in listed["items"]) == sorted(ids[1:])
+
+
 async def test_a_module_that_is_not_there_is_said_at_start(database_url: str) -> None:
     refusal = pytest.RaisesExc(StartupError, match=r"saga module no\.such\.module cannot be imported")
     with pytest.RaisesGroup(refusal, flatten_subgroups=True):
