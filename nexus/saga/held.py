@@ -77,7 +77,8 @@ class HeldSaga:
     def inject(self, injection: Injection) -> None:
         """Raises InjectionRefused."""
         if self._executor is None or self.ended.is_set():
-            raise InjectionRefused(f"saga {self.saga_id} does not run here")
+            reason = "it waits" if self._waiting_for is not None else "it has ended"
+            raise InjectionRefused(f"saga {self.saga_id} does not run here: {reason}")
         self._executor.injections.add(injection, self._executor.execution)
 
     def status(self) -> SagaStatus:

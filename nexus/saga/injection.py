@@ -12,16 +12,17 @@ action is held or runs is in force for whatever begins after it.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from nexus.saga.errors import InjectionRefused
+from nexus.saga.ids import NodeId
 from nexus.saga.log import EventKind, NodeStatus
 from nexus.saga.nodes import ActionNode
 
 if TYPE_CHECKING:
     from nexus.saga.execution import SagaExecution
-    from nexus.saga.ids import NodeId
     from nexus.saga.store import CallKind
 
 When: TypeAlias = Literal["before", "after"]
@@ -85,7 +86,11 @@ class Injections:
         """Raises InjectionRefused if it is certain that it would never fire."""
         node_id = execution.dag.find(injection.node_name)
         if node_id is None:
-            raise InjectionRefused(f'saga {execution.saga_id} has no node "{injection.node_name}"')
+            names = [execution.dag.node_name(NodeId(index)) for index in range(len(execution.dag.nodes))]
+            (nearest,) = difflib.get_close_matches(injection.node_name, names, n=1, cutoff=0.0)
+            raise InjectionRefused(
+                f'saga {execution.saga_id} has no node "{injection.node_name}"; the nearest is "{nearest}"'
+            )
         if not isinstance(injection, CrashAt) and not isinstance(execution.dag.nodes[node_id], ActionNode):
             raise InjectionRefused(f'node "{injection.node_name}" calls nothing')
         if isinstance(injection, Repeat) and not 2 <= injection.times <= MAX_REPEATS:

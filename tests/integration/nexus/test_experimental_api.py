@@ -82,7 +82,7 @@ async def test_a_saga_is_looked_at_broken_and_released(database_url: str) -> Non
         assert reported["injection"] == 'fail the undo of "name"'
 
         refused = await nexus.request("POST", f"{path}/inject", fail)
-        assert (refused.status, message(refused)) == (409, f"saga {saga_id} does not run here")
+        assert (refused.status, message(refused)) == (409, f"saga {saga_id} does not run here: it has ended")
         assert (await nexus.request("POST", f"{path}/release", {})).status == 409
         nobody = UUID(int=1)
         for method, route_path in (("GET", ""), ("POST", "/inject"), ("POST", "/release")):
