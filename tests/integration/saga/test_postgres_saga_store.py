@@ -13,7 +13,9 @@ from uuid import UUID
 import pytest
 import trio
 import trio.testing
-from saga_lab import OTHER_SEC_ID, SAGA_ID, SEC_ID, KeptLog, KillAt, LogOracle, Part, Shape
+from saga_lab import OTHER_SEC_ID, SAGA_ID, SEC_ID, KeptLog, KillAt
+from saga_oracle import LogOracle
+from saga_shapes import Part, Shape
 
 from nexus.db.connection import Connection
 from nexus.db.errors import DatabaseUnavailable

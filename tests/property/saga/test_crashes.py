@@ -9,29 +9,15 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from hypothesis import given, note, settings
-from hypothesis import strategies as st
-from saga_lab import (
-    SAGA_ID,
-    SEC_ID,
-    Chooser,
-    KeptLog,
-    KillAt,
-    LogOracle,
-    Part,
-    Shape,
-    World,
-    brief,
-    run_deterministically,
-    shapes,
-)
+from saga_lab import SAGA_ID, SEC_ID, KeptLog, KillAt, run_deterministically
+from saga_oracle import Chooser, LogOracle, World, brief, never
+from saga_shapes import Part, Shape
 
-from nexus.saga.errors import OutcomeUnknown, SagaLost, SagaNotFound, SecNotRunning, StoreUnavailable
+from nexus.saga.errors import OutcomeUnknown, SecNotRunning
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
@@ -53,13 +39,12 @@ SHAPE = Shape(((A,), (A, Part.NO_UNDO), (Part.CONSTANT, A), (A,)))
 class Lab:
     """One store and one world; processes come and go."""
 
-    def __init__(self, shape: Shape, fails: Chooser, *, steps: int = 1) -> None:
+    def __init__(self, shape: Shape, fails: Chooser) -> None:
         self.shape = shape
         self.store = InMemorySecStore()
-        self.world = World(shape, fails, durable=self.events, has_written=self.has_written, steps=steps)
+        self.world = World(shape, fails, durable=self.events, has_written=self.has_written)
         self.dag = shape.dag()
         self.acknowledged = False
-        self.created = trio.Event()
 
     @property
     def row(self) -> StoredRow:
@@ -98,7 +83,6 @@ class Lab:
             assert not self.acknowledged, "G1: an acknowledged saga is gone"
             await sec.create(SAGA_ID, self.dag)
             self.acknowledged = True
-            self.created.set()
         else:
             await sec.recover(SAGA_ID)
 
@@ -108,10 +92,6 @@ class Lab:
         assert [claim for claim, _ in self.row.events] == sorted(claim for claim, _ in self.row.events)
 
 
-def no_failures(verb: str, node: int) -> bool:
-    return False
-
-
 def fails_at(*calls: tuple[str, int]) -> Chooser:
     return lambda verb, node: (verb, node) in calls
 
@@ -119,7 +99,7 @@ def fails_at(*calls: tuple[str, int]) -> Chooser:
 @pytest.mark.parametrize(
     ("fails", "end"),
     [
-        (no_failures, "succeeded"),
+        (never, "succeeded"),
         (fails_at(("act", 5)), "failed"),
         (fails_at(("act", 1)), "failed"),
         (fails_at(("act", 5), ("undo", 1)), "stuck"),
@@ -148,100 +128,4 @@ def test_killed_again_and_again(step: int) -> None:
         if end is not None:
             break
     assert end == "failed"
-    lab.check_end(end)
-
-
-@settings(max_examples=400, deadline=None, print_blob=True)
-@given(
-    shape=shapes(),
-    seed=st.integers(0, 2**32),
-    failure_rate=st.sampled_from([0.0, 0.2]),
-    kills=st.lists(st.integers(1, 120), max_size=4),
-    outages=st.lists(st.integers(1, 60), max_size=3),
-)
-def test_g3_killed_anywhere_with_failures_and_outages(
-    shape: Shape, seed: int, failure_rate: float, kills: list[int], outages: list[int]
-) -> None:
-    random = Random(seed)
-    lab = Lab(shape, lambda verb, node: random.random() < failure_rate)
-
-    async def main() -> str:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(come_and_go, lab.store, outages)
-            end = await live(lab, kills)
-            nursery.cancel_scope.cancel()
-        return end
-
-    end = run_deterministically(main, seed=seed)
-    note(str(brief(lab.events())))
-    lab.check_end(end)
-
-
-async def come_and_go(store: InMemorySecStore, outages: list[int]) -> None:
-    """The store is away for as many checkpoints."""
-    for length in outages:
-        store.go_away()
-        for _ in range(length):
-            await trio.lowlevel.checkpoint()
-        store.come_back()
-        for _ in range(length):
-            await trio.lowlevel.checkpoint()
-
-
-async def live(lab: Lab, kills: list[int]) -> str:
-    """One process after the other, the last of which is let live."""
-    kill_at: list[int | None] = [*kills]
-    while True:
-        kill = kill_at.pop(0) if kill_at else None
-        with suppress(StoreUnavailable, SagaNotFound):
-            end = await unwrapped(lab, kill)
-            if end is not None:
-                return end
-
-
-async def unwrapped(lab: Lab, kill: int | None) -> str | None:
-    try:
-        return await lab.process(kill_at=kill)
-    except* StoreUnavailable:
-        pass  # tried again, as a caller or the next recovery pass does
-    await trio.lowlevel.checkpoint()
-    return None
-
-
-@settings(max_examples=400, deadline=None, print_blob=True)
-@given(
-    shape=shapes(),
-    seed=st.integers(0, 2**32),
-    failure_rate=st.sampled_from([0.0, 0.2]),
-    delays=st.lists(st.integers(0, 80), min_size=1, max_size=4),
-)
-def test_g4_processes_that_live_on_after_their_saga_was_recovered(
-    shape: Shape, seed: int, failure_rate: float, delays: list[int]
-) -> None:
-    """Nobody is killed: each process takes the saga from another, in whatever that one is doing."""
-    random = Random(seed)
-    lab = Lab(shape, lambda verb, node: random.random() < failure_rate, steps=20)
-
-    async def process(nursery: trio.Nursery, delay: int) -> None:
-        sec = Sec(SEC_ID, store=lab.store, registry=lab.world.registry(), log=KeptLog())
-        await nursery.start(sec.run)
-        for _ in range(delay):
-            await trio.lowlevel.checkpoint()
-        with suppress(SagaLost, SagaNotFound):
-            await lab.start(sec)
-            await sec.wait_ended(SAGA_ID)
-
-    async def main() -> None:
-        async with trio.open_nursery() as secs:
-            async with trio.open_nursery() as processes:
-                processes.start_soon(process, secs, 0)
-                await lab.created.wait()
-                for delay in delays:
-                    processes.start_soon(process, secs, delay)
-            secs.cancel_scope.cancel()
-
-    run_deterministically(main, seed=seed)
-    note(str(brief(lab.events())))
-    end = LogOracle(shape).read(brief(lab.events())).end()
-    assert end is not None
     lab.check_end(end)

@@ -6,7 +6,9 @@ from random import Random
 
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from saga_lab import SAGA_ID, LogOracle, Shape, World, brief, shapes
+from saga_lab import FUZZED, SAGA_ID
+from saga_oracle import LogOracle, World, brief
+from saga_shapes import Shape, shapes
 
 from nexus.saga.action_error import ActionFailed, UndoActionError
 from nexus.saga.errors import IllegalEvent
@@ -107,7 +109,7 @@ class Run:
         self.execution = SagaExecution(SAGA_ID, self.dag, shuffled)
 
 
-@settings(max_examples=2_000, deadline=None, print_blob=True)
+@FUZZED
 @given(
     shape=shapes(),
     seed=st.integers(0, 2**32),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, settings
-from saga_lab import Shape, shapes
+from saga_shapes import Shape, shapes
 
 from nexus.saga.action import Action, ActionContext
 from nexus.saga.dag import SagaDag

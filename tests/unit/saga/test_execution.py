@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from saga_lab import SAGA_ID, Part, Shape
+from saga_lab import SAGA_ID
+from saga_shapes import Part, Shape
 
 from nexus.saga.action_error import ActionFailed, InjectedError, UndoActionError
 from nexus.saga.errors import IllegalEvent, OutputNotFound

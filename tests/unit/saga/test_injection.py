@@ -8,7 +8,9 @@ from uuid import UUID
 
 import pytest
 import trio
-from saga_lab import SAGA_ID, SEC_ID, KeptLog, LogOracle, Part, Shape, brief
+from saga_lab import SAGA_ID, SEC_ID, KeptLog
+from saga_oracle import LogOracle, brief
+from saga_shapes import Part, Shape
 
 from nexus.saga import (
     Action,

@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 import pytest
 import trio
-from saga_lab import OTHER_SEC_ID, SAGA_ID, SEC_ID, KeptLog, brief
+from saga_lab import OTHER_SEC_ID, SAGA_ID, SEC_ID, KeptLog
+from saga_oracle import brief
 from trio.testing import wait_all_tasks_blocked
 
 from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry, AnyAction
