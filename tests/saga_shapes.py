@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from hypothesis import strategies as st
 
 from nexus.saga.action import Action, ActionContext
-from nexus.saga.dag import SagaDag
-from nexus.saga.dag_builder import DagBuilder
-from nexus.saga.nodes import ActionNode, ConstantNode, constant
+from nexus.saga.dag_builder import Appendable, DagBuilder, subsaga
+from nexus.saga.nodes import constant
+
+if TYPE_CHECKING:
+    from nexus.saga.dag import SagaDag
 
 
 class Part(Enum):
@@ -133,10 +135,14 @@ class Shape:
 
     def _builder(self, shape: Shape, prefix: str) -> DagBuilder:
         builder = DagBuilder("lab")
+        params_node = "none in the first stage"
         for stage in shape.named_stages:
-            nodes: list[ActionNode | ConstantNode] = []
+            nodes: list[Appendable] = []
             for name, element in stage:
                 match element:
+                    case Shape():
+                        inner = self._builder(element, f"{prefix}{name}/")
+                        nodes.append(subsaga(name, inner, params=params_node))
                     case Part.CONSTANT:
                         nodes.append(constant(name, self.node(prefix + name)))
                     case Part.ACTION | Part.NO_UNDO:
@@ -145,6 +151,7 @@ class Shape:
                     case _:
                         raise AssertionError(element)
             builder.append_parallel(nodes)
+            params_node = stage[0][0]
         return builder
 
 
@@ -159,10 +166,18 @@ async def _never(context: ActionContext[int]) -> None:
     raise AssertionError("only its name is used")
 
 
+PARTS = st.sampled_from([Part.ACTION, Part.ACTION, Part.ACTION, Part.NO_UNDO, Part.CONSTANT])
+
+
 @st.composite
-def shapes(draw: st.DrawFn, *, max_stages: int = 4, max_width: int = 3) -> Shape:
-    part = st.sampled_from([Part.ACTION, Part.ACTION, Part.ACTION, Part.NO_UNDO, Part.CONSTANT])
-    stages = [
-        tuple(draw(st.lists(part, min_size=1, max_size=max_width))) for _ in range(draw(st.integers(0, max_stages - 1)))
-    ]
-    return Shape((*stages, (draw(part),)))
+def shapes(draw: st.DrawFn, *, max_stages: int = 4, max_width: int = 3, max_depth: int = 2) -> Shape:
+    """`max_depth` is how deep subsagas nest; the inner ones are small."""
+    count = draw(st.integers(1, max_stages))
+    stages: list[tuple[Element, ...]] = []
+    for place in range(count):
+        elements: st.SearchStrategy[Element] = PARTS
+        if place and max_depth:
+            elements = PARTS | PARTS | shapes(max_stages=2, max_width=2, max_depth=max_depth - 1)
+        width = 1 if place == count - 1 else max_width
+        stages.append(tuple(draw(st.lists(elements, min_size=1, max_size=width))))
+    return Shape(tuple(stages))

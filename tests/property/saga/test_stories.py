@@ -37,7 +37,7 @@ from nexus.saga.errors import (
 )
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 from nexus.saga.executor import UndoRetries
-from nexus.saga.ids import SecId
+from nexus.saga.ids import NodeId, SecId
 from nexus.saga.injection import CrashAt, When
 from nexus.saga.log import EventKind
 from nexus.saga.sec import Sec
@@ -166,7 +166,7 @@ class Story:
             case Verb.KILL:
                 self.kill(process)
             case Verb.CRASH_AT:
-                node = self.random.choice(self.shape.vertices).path
+                node = self.dag.node_name(NodeId(self.random.choice(self.shape.nodes)))
                 when = cast("When", self.random.choice(["before", "after"]))
                 with suppress(InjectionRefused, SagaNotFound):
                     process.sec.inject(SAGA_ID, CrashAt(node, self.random.choice([*EventKind]), when))
