@@ -38,10 +38,12 @@ class LogOracle:
 
     def read(self, events: Iterable[tuple[int, str]]) -> LogOracle:
         for node, kind in events:
-            self._read(node, kind)
+            self.check(node, kind)
+            self.take(node, kind)
         return self
 
-    def _read(self, node: int, kind: str) -> None:
+    def check(self, node: int, kind: str) -> None:
+        """Fails if that cannot be the next event."""
         said = f"{kind} of node {node}"
         running = self.started - self.ok - self.failed
         match kind:
@@ -49,13 +51,8 @@ class LogOracle:
                 assert node not in self.started, f"{said}: twice"
                 assert not self.failed, f"{said}: after a failure"
                 assert set(self.shape.parents(node)) <= self.ok, f"{said}: before its parents had succeeded"
-                self.started.add(node)
-            case "succeeded":
+            case "succeeded" | "failed":
                 assert node in running, f"{said}: it does not run"
-                self.ok.add(node)
-            case "failed":
-                assert node in running, f"{said}: it does not run"
-                self.failed.add(node)
             case "undo_started":
                 assert node in self.ok, f"{said}: it has not succeeded"
                 assert node not in self.undoing, f"{said}: twice"
@@ -63,12 +60,21 @@ class LogOracle:
                 assert not self.undo_failed, f"{said}: the saga is stuck"
                 for child in self.shape.children(node):
                     assert child not in self.started - self.failed - self.undone, f"{said}: before its child {child}"
-                self.undoing.add(node)
             case "undo_finished" | "undo_failed":
                 assert node in self.undoing - self.undone - self.undo_failed, f"{said}: it is not being undone"
-                (self.undone if kind == "undo_finished" else self.undo_failed).add(node)
             case _:
                 raise AssertionError(said)
+
+    def take(self, node: int, kind: str) -> None:
+        nodes = {
+            "started": self.started,
+            "succeeded": self.ok,
+            "failed": self.failed,
+            "undo_started": self.undoing,
+            "undo_finished": self.undone,
+            "undo_failed": self.undo_failed,
+        }
+        nodes[kind].add(node)
 
     @property
     def at_rest(self) -> bool:
