@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ class Proxy:
         self._upstream = (host, port)
         self._nursery = nursery
         self._scope = trio.CancelScope()
+        self._clients: set[trio.SocketStream] = set()
         self.silent = False
         self.port = 0
 
@@ -34,14 +37,29 @@ class Proxy:
         self._scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
 
+    def reset(self) -> int:
+        """Break every connection as a network may, by RST and in the middle of anything; new ones are taken.
+
+        Returns how many there were.
+        """
+        clients, self._clients = self._clients, set()
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.socket.close()
+        return len(clients)
+
     async def _serve(self, listener: trio.SocketListener) -> None:
         with self._scope:
             await trio.serve_listeners(self._pass_on, [listener])
 
     async def _pass_on(self, client: trio.SocketStream) -> None:
-        async with await trio.open_tcp_stream(*self._upstream) as server, trio.open_nursery() as nursery:
-            nursery.start_soon(self._copy, client, server, nursery.cancel_scope)
-            nursery.start_soon(self._copy, server, client, nursery.cancel_scope)
+        self._clients.add(client)
+        try:
+            async with await trio.open_tcp_stream(*self._upstream) as server, trio.open_nursery() as nursery:
+                nursery.start_soon(self._copy, client, server, nursery.cancel_scope)
+                nursery.start_soon(self._copy, server, client, nursery.cancel_scope)
+        finally:
+            self._clients.discard(client)
 
     async def _copy(self, source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:
         try:
@@ -49,7 +67,7 @@ class Proxy:
                 if self.silent:
                     await trio.sleep_forever()
                 await sink.send_all(chunk)
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         scope.cancel()
 
