@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import traceback
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,20 +22,15 @@ from uuid import UUID, uuid4
 
 import psycopg
 import trio
-from saga_lab import KeptLog
+from small_nexus import small_nexus
 
-from nexus.db.pool import open_pool
-from nexus.saga import SagaId, Sec, SecId
+from nexus.saga import SagaId, SecId
 from nexus.saga.dag import SagaDag
 from nexus.saga.injection import CrashAt
 from nexus.saga.log import EventKind
-from nexus.saga.postgres import PostgresSecStore
-from nexus.sagas.catalog import open_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-
-    from nexus.sagas.catalog import SagaCatalog
+    from collections.abc import Awaitable, Callable, Sequence
 
 SEC_ID = SecId(UUID("e6bff1ff-24fb-49dc-a54e-c6a350cd4d6c"))
 DEADLINE_S = 20
@@ -47,30 +41,17 @@ READ_STATE = "SELECT saga_state FROM saga WHERE id = %s"
 READ_RESOURCES = "SELECT name FROM provisioned_resource WHERE saga_id = %s ORDER BY name"
 
 
-@asynccontextmanager
-async def nexus(url: str) -> AsyncIterator[tuple[Sec, SagaCatalog]]:
-    """As much of a Nexus as sagas need."""
-    with trio.fail_after(DEADLINE_S):
-        async with open_pool(url, log=KeptLog()) as pool, trio.open_nursery() as nursery:
-            catalog = open_catalog([], find_pool=lambda: pool)
-            store = PostgresSecStore(pool, log=KeptLog())
-            sec = Sec(SEC_ID, store=store, registry=catalog.types.registry, log=KeptLog())
-            await nursery.start(sec.run)
-            yield sec, catalog
-            nursery.cancel_scope.cancel()
-
-
 async def create_and_run(url: str, saga_id: SagaId, params: bytes, injections: Sequence[CrashAt]) -> None:
-    async with nexus(url) as (sec, catalog):
-        (dag,) = catalog.types.dags("provision", params, count=1)
-        await sec.create(saga_id, dag, injections=injections)
-        await sec.wait_ended(saga_id)
+    async with small_nexus(url, SEC_ID, deadline_s=DEADLINE_S) as nexus:
+        (dag,) = nexus.catalog.types.dags("provision", params, count=1)
+        await nexus.sec.create(saga_id, dag, injections=injections)
+        await nexus.sec.wait_ended(saga_id)
 
 
 async def recover_and_run(url: str, saga_id: SagaId) -> None:
-    async with nexus(url) as (sec, _):
-        await sec.recover(saga_id)
-        await sec.wait_ended(saga_id)
+    async with small_nexus(url, SEC_ID, deadline_s=DEADLINE_S) as nexus:
+        await nexus.sec.recover(saga_id)
+        await nexus.sec.wait_ended(saga_id)
 
 
 def in_a_process(run: Callable[[], Awaitable[None]]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nexus.db.pool import FREE_THE_LOCKS_OF_A_STOPPED_PROCESS
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -23,9 +25,6 @@ RETURNING incarnation
 """
 
 READ = "SELECT incarnation, pid, host, time_entered FROM sec_process WHERE sec_id = %s"
-
-# A process that is stopped while it holds the lock must not keep the next one from entering.
-FREE_THE_LOCK_OF_A_STOPPED_PROCESS = "SET LOCAL transaction_timeout = '5s'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ async def read_sec_process(connection: Connection, sec_id: SecId) -> SecProcess:
 async def lock_sec_process(connection: Connection, sec_id: SecId) -> SecProcess:
     """As `read_sec_process`; until the end of the transaction no other process enters."""
     async with connection.pipeline():
-        await connection.execute(FREE_THE_LOCK_OF_A_STOPPED_PROCESS)
+        await connection.execute(FREE_THE_LOCKS_OF_A_STOPPED_PROCESS)
         cursor = await connection.execute(f"{READ} FOR SHARE", (sec_id,))
     return await _found(cursor, sec_id)
 
