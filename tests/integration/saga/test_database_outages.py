@@ -21,7 +21,9 @@ import pytest
 import trio
 from conftest import schema_paths
 from database_proxy import proxied
-from saga_lab import SEC_ID, KeptLog, LogOracle, Part, Shape
+from saga_lab import SEC_ID, KeptLog
+from saga_oracle import LogOracle
+from saga_shapes import Part, Shape
 
 from nexus.db.pool import Timeouts, open_pool
 from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegistry
