@@ -19,7 +19,7 @@ import trio
 
 from nexus.saga.errors import StoreUnavailable
 from nexus.saga.ids import SagaId
-from nexus.saga.postgres.fence import FREE_THE_LOCKS_OF_A_STOPPED_PROCESS
+from nexus.saga.postgres.fence import FREE_THE_LOCKS_OF_A_STOPPED_PROCESS, lock_free_rows
 from nexus.saga.store import Adoption
 
 if TYPE_CHECKING:
@@ -46,11 +46,7 @@ WHERE current_sec = ANY(%(from)s) AND saga_state IN ('running', 'unwinding')
 ORDER BY id LIMIT %(limit)s
 """
 
-LOCK = """
-SELECT id, current_sec, adopt_time FROM saga
-WHERE id = ANY(%s) AND saga_state IN ('running', 'unwinding')
-ORDER BY id FOR NO KEY UPDATE
-"""
+READ = "SELECT id, current_sec, adopt_time FROM saga WHERE id = ANY(%s) AND saga_state IN ('running', 'unwinding')"
 
 ADOPT = """
 UPDATE saga SET current_sec = %s, adopt_time = %s, adopt_generation = adopt_generation + 1, claim = claim + 1
@@ -115,11 +111,13 @@ async def _take(
     waits: bool,
 ) -> list[SagaId]:
     """Those that are this SEC's now by this adoption, in this try or in one that was thought to have failed."""
-    await connection.execute(FREE_THE_LOCKS_OF_A_STOPPED_PROCESS)
     if waits:
+        await connection.execute(FREE_THE_LOCKS_OF_A_STOPPED_PROCESS)
         await connection.execute(WAIT_FOR_A_LOCK)
-    cursor = await connection.execute(LOCK if waits else f"{LOCK} SKIP LOCKED", (list(saga_ids),))
-    rows = await cursor.fetchall()
+        cursor = await connection.execute(f"{READ} ORDER BY id FOR NO KEY UPDATE", (list(saga_ids),))
+        rows = await cursor.fetchall()
+    else:
+        rows, _ = await lock_free_rows(connection, READ, saga_ids)
     taking = [row[0] for row in rows if row[1] in others]
     if taking:
         await connection.execute(ADOPT, (sec_id, time, taking))

@@ -5,14 +5,24 @@ abandons the saga updates that row, so the lock puts their transaction wholly be
 here is the new one, or wholly after it. FOR NO KEY UPDATE, because FOR SHARE would deadlock two holders that both go on
 to update the row.
 
+A saga whose row is locked, by whatever it may be, must not hold up the others that are written with it: a stopped
+process holds it for seconds, a session of psql for as long as somebody looks at it. So several sagas are locked with
+NOWAIT, and the locked ones found by halving. That takes 2 % of a batch while none is locked, and 1 to 7 ms for each of
+256 that is. Waiting with `lock_timeout` would take that timeout again in each half that is not free: 0.9 s for one
+saga, at 100 ms. SKIP LOCKED would tell them apart in one statement, but CockroachDB lacks it before 22.2. What never
+waits needs no order.
+
 A process that is stopped in the middle of such a transaction keeps its locks as long as the server lets it, hence
 `transaction_timeout` (`idle_in_transaction_session_timeout` does not fire while a statement's answer is unread).
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import psycopg
 
 from nexus.saga.errors import SagaLost, SagaNotFound
 from nexus.saga.ids import SagaId, SecId
@@ -20,6 +30,7 @@ from nexus.saga.store import IN_PROGRESS, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import LiteralString
 
     from psycopg.rows import TupleRow
 
@@ -32,12 +43,14 @@ HOLDING = "id, current_sec, adopt_generation, claim, saga_state, abandon_reason,
 
 LOCK = f"SELECT {HOLDING} FROM saga WHERE id = %s FOR NO KEY UPDATE"
 
-# One saga whose row is locked, by whatever it may be, must not hold up all others.
-LOCK_THOSE_FREE = f"SELECT {HOLDING} FROM saga WHERE id = ANY(%s) FOR NO KEY UPDATE SKIP LOCKED"
-
 READ = f"SELECT {HOLDING} FROM saga WHERE id = ANY(%s)"
 
-FIND = "SELECT id FROM saga WHERE id = ANY(%s)"
+# Never released: an update by another subtransaction than the one that has locked the row would make a multixact.
+SAVEPOINT = "SAVEPOINT locking"
+ROLLBACK_TO_SAVEPOINT = "ROLLBACK TO SAVEPOINT locking"
+
+MOST_REFUSALS = 500
+"""Looking for free rows among a great many that are locked has to end well before `transaction_timeout`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +106,45 @@ async def lock_saga(connection: Connection, saga_id: SagaId) -> Holding:
 async def lock_free_sagas(
     connection: Connection, saga_ids: Sequence[SagaId]
 ) -> tuple[dict[SagaId, Holding], frozenset[SagaId]]:
-    """Lock the rows that nobody else has locked; never waits. Also returns which are locked by somebody else.
+    """Lock the rows that nobody else has locked; never waits. Also returns those that it did not lock.
 
-    What is in neither does not exist. As it never waits, it needs no order.
+    What is in neither does not exist. Where a great many are locked it gives up, and leaves free ones, too: others at
+    each call.
     """
-    async with connection.pipeline():
-        await connection.execute(FREE_THE_LOCKS_OF_A_STOPPED_PROCESS)
-        cursor = await connection.execute(LOCK_THOSE_FREE, (list(saga_ids),))
-    free = {holding.saga_id: holding for holding in map(_holding, await cursor.fetchall())}
-    missing = [saga_id for saga_id in saga_ids if saga_id not in free]
-    if not missing:
-        return free, frozenset()
-    found = await (await connection.execute(FIND, (missing,))).fetchall()
-    return free, frozenset(SagaId(row[0]) for row in found)
+    rows, locked = await lock_free_rows(connection, READ, saga_ids)
+    return {holding.saga_id: holding for holding in map(_holding, rows)}, locked
+
+
+async def lock_free_rows(
+    connection: Connection, query: LiteralString, saga_ids: Sequence[SagaId]
+) -> tuple[list[TupleRow], frozenset[SagaId]]:
+    """As `lock_free_sagas`, with what this query for `saga` says of `id = ANY(%s)`."""
+    free: list[TupleRow] = []
+    left: set[SagaId] = set()
+    undecided = [random.sample(saga_ids, len(saga_ids))]
+    refusals = 0
+    before: tuple[LiteralString, ...] = (FREE_THE_LOCKS_OF_A_STOPPED_PROCESS, SAVEPOINT)
+    while undecided:
+        some = undecided.pop()
+        if refusals == MOST_REFUSALS:
+            left.update(some)
+            continue
+        try:
+            async with connection.pipeline():
+                for statement in before:
+                    await connection.execute(statement)
+                cursor = await connection.execute(f"{query} FOR NO KEY UPDATE NOWAIT", (some,))
+            free += await cursor.fetchall()
+        except psycopg.errors.LockNotAvailable:
+            await connection.execute(ROLLBACK_TO_SAVEPOINT)
+            refusals += 1
+            middle = len(some) // 2
+            if middle:
+                undecided += some[:middle], some[middle:]
+            else:
+                left.update(some)
+        before = (SAVEPOINT,)
+    return free, frozenset(left)
 
 
 async def read_holdings(connection: Connection, saga_ids: Sequence[SagaId]) -> dict[SagaId, Holding]:

@@ -529,14 +529,14 @@ async def test_adoption_waits_for_what_a_stopped_process_has_locked(
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until the server ends its transaction: then everything has moved."""
-    monkeypatch.setattr(fence, "FREE_THE_LOCKS_OF_A_STOPPED_PROCESS", "SET LOCAL transaction_timeout = '100ms'")
-    monkeypatch.setattr(adoption, "FREE_THE_LOCKS_OF_A_STOPPED_PROCESS", "SET LOCAL transaction_timeout = '5s'")
     saga_ids = [number(value) for value in range(10)]
     async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
         await created(store, saga_ids)
         stopped = await Connection.connect(conninfo)
         await stopped.execute("BEGIN")
-        await fence.lock_free_sagas(stopped, saga_ids[:7])
+        with monkeypatch.context() as patch:
+            patch.setattr(fence, "FREE_THE_LOCKS_OF_A_STOPPED_PROCESS", "SET LOCAL transaction_timeout = '100ms'")
+            await fence.lock_free_sagas(stopped, saga_ids[:7])
         assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID) == Adoption(tuple(saga_ids))
         await stopped.close()
 
@@ -828,6 +828,44 @@ async def test_a_process_that_is_stopped_keeps_no_lock_for_long(
             async with pool.connection() as connection:
                 await connection.execute("UPDATE saga SET claim = claim + 1 WHERE id = %s", (SAGA_ID,))
             await stopped.close()
+
+
+@pytest.mark.parametrize("locked_count", [1, 7, 30])
+async def test_the_free_sagas_among_locked_ones_are_found(conninfo: str, locked_count: int) -> None:
+    """What the transaction did before stays, and what it does afterwards is committed with it."""
+    saga_ids = [number(value) for value in range(30)]
+    locked = Random(locked_count).sample(saga_ids, locked_count)
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        await created(store, saga_ids)
+        async with pool.connection() as connection, pool.connection() as other:
+            async with other.transaction():
+                await other.execute("SELECT 1 FROM saga WHERE id = ANY(%s) FOR UPDATE", (locked,))
+                async with connection.transaction():
+                    await connection.execute("UPDATE saga_claim SET reason = 'adopted'")
+                    free, left = await fence.lock_free_sagas(connection, [*saga_ids, number(99)])
+                    await connection.execute("UPDATE saga SET claim = 7 WHERE id = ANY(%s)", (list(free),))
+            assert left == set(locked)
+            assert set(free) == set(saga_ids).difference(locked)
+            assert await rows(pool, "SELECT count(*) FROM saga WHERE claim = 7") == [(30 - locked_count,)]
+            assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'adopted'") == [(30,)]
+
+
+async def test_among_a_great_many_locked_sagas_every_free_one_is_found_in_the_end(
+    conninfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "MOST_REFUSALS", 3)
+    saga_ids = [number(value) for value in range(30)]
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        await created(store, saga_ids)
+        async with pool.connection() as connection, pool.connection() as other, other.transaction():
+            await other.execute("SELECT 1 FROM saga WHERE id = ANY(%s) FOR UPDATE", (saga_ids[10:20],))
+            found: set[SagaId] = set()
+            with trio.fail_after(30):
+                while found != {*saga_ids[:10], *saga_ids[20:]}:
+                    async with connection.transaction():
+                        free, left = await fence.lock_free_sagas(connection, saga_ids)
+                    assert {*free, *left} == set(saga_ids)
+                    found.update(free)
 
 
 # --- writes that the database refuses --------------------------------------------------------------------------------
