@@ -94,9 +94,11 @@ kill_child() {
     kill -s KILL "$1"
 }
 
-# Prints the pids of the children of $1.
+# Prints the pids of the children of $1, where that can be known.
 children_of() {
-    if [ $proc = yes ]; then
+    if [ $proc = foreign ]; then
+        return
+    elif [ $proc = yes ]; then
         set +f
         for stat in /proc/[0-9]*/stat; do
             { IFS= read -r line <"$stat"; } 2>/dev/null || continue
@@ -117,10 +119,13 @@ sleep_a_little() {
 # -------------------------------------------------------------------------------------------------------- postgres --
 
 # Whether process $1 is the postmaster of data directory $2: a pid file may be older than the process that has its pid.
+# Where /proc is foreign, ps would tell of another process: the pid file is believed, but not by a sweep, which may come
+# after a reboot.
 is_postmaster() {
     case $proc in
     yes) command=$(tr '\0' ' ' <"/proc/$1/cmdline") ;;
-    *) command=$(ps -o command= -p "$1") ;;
+    foreign) [ "$mode" = watchdog ]; return ;;
+    no) command=$(ps -o command= -p "$1") ;;
     esac
     case $command in *postgres*" -D $2 "*) return 0 ;; esac
     return 1
