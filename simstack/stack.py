@@ -34,6 +34,7 @@ from simstack.control import SOCKET_NAME, ControlError, Handler, serve_control
 from simstack.directory import JOURNAL_NAME, stack_directory, stacks_root
 from simstack.errors import SimstackError
 from simstack.facts import StackFacts, StackStatus
+from simstack.loopback import reserved_ports
 from simstack.progress import Progress, Silent
 from simstack.shipped import config_file
 from simstack.stack_plan import NexusOptions, plan_stack
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from simstack.gateway.sp_sim import SpSimConfig
     from simstack.process import Child
+    from simstack.stack_plan import StackPlan
 
 __all__ = ["NexusOptions", "SimstackError", "Stack", "open_stack"]
 
@@ -81,10 +83,31 @@ async def open_stack(
     """
     if name is not None and NAME_PATTERN.fullmatch(name) is None:
         raise SimstackError(f"{name!r} is no name for a stack: expected up to 31 of a-z, 0-9 and -")
-    plan = plan_stack(nexuses or NexusOptions())
-    # A user's file is refused before anything is started for it; our own is read when it is needed.
-    sp_sim = _load_sp_sim(gateway_config) if gateway_config is not None else None
-    progress = progress or Silent()
+    with reserved_ports() as reserve_port:
+        plan = plan_stack(nexuses or NexusOptions(), reserve_port)
+        # A user's file is refused before anything is started for it; our own is read when it is needed.
+        sp_sim = _load_sp_sim(gateway_config) if gateway_config is not None else None
+        async with _open_planned(
+            plan,
+            sp_sim,
+            name=name,
+            keep_logs=keep_logs,
+            postgres_settings=postgres_settings or {},
+            progress=progress or Silent(),
+        ) as stack:
+            yield stack
+
+
+@asynccontextmanager
+async def _open_planned(
+    plan: StackPlan,
+    sp_sim: SpSimConfig | None,
+    *,
+    name: str | None,
+    keep_logs: bool,
+    postgres_settings: Mapping[str, str],
+    progress: Progress,
+) -> AsyncIterator[Stack]:
     root = stacks_root()
     name = name or _unused_name(root)
     await trio.to_thread.run_sync(sweep, root)
@@ -95,7 +118,7 @@ async def open_stack(
         try:
             async with trio.open_nursery() as database_nursery:
                 database_nursery.start_soon(watchdog.keep_running)
-                database_nursery.start_soon(startup.run_database, postgres_settings or {})
+                database_nursery.start_soon(startup.run_database, postgres_settings)
                 async with trio.open_nursery() as server_nursery:
                     async with trio.open_nursery() as nexus_nursery:
                         with _start_deadline(startup):

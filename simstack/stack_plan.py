@@ -12,11 +12,12 @@ from dropshot.address import SocketAddr
 from dropshot.port_holder import describe_holder
 from simstack import rack_setup
 from simstack.errors import PortTaken, SimstackError
-from simstack.loopback import IPV4, check_port, free_port, loopback_hosts
+from simstack.loopback import IPV4, check_port, loopback_hosts
 from simstack.nexus_config import NexusTemplate
 from simstack.shipped import config_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from uuid import UUID
 
@@ -61,8 +62,10 @@ class StackPlan:
     """In service from the start, but left for the user to start by hand."""
 
 
-def plan_stack(options: NexusOptions) -> StackPlan:
-    """Raises SimstackError: a bad option, a configuration file that cannot be used, a port that is taken."""
+def plan_stack(options: NexusOptions, reserve_port: Callable[[Sequence[str]], int]) -> StackPlan:
+    """`reserve_port` picks a port that is free on all of some hosts.
+
+    Raises SimstackError: a bad option, a configuration file that cannot be used, a port that is taken."""
     if not 1 <= options.count <= MAX_NEXUSES:
         raise SimstackError(f"a stack has 1 to {MAX_NEXUSES} Nexuses, not {options.count}")
     if options.listen_port is not None and not 0 <= options.listen_port <= 65535:
@@ -94,16 +97,16 @@ def plan_stack(options: NexusOptions) -> StackPlan:
     second = PlannedNexus(
         id=second_template.nexus_id,
         sled_id=rack_setup.SLED_IDS[1],
-        external_address=_free(IPV4) if any_port else second_template.external_address,
-        internal_address=_free(hosts[0]) if any_port else second_internal,
+        external_address=SocketAddr(IPV4, reserve_port([IPV4])) if any_port else second_template.external_address,
+        internal_address=SocketAddr(hosts[0], reserve_port(hosts[:1])) if any_port else second_internal,
         external_ip=rack_setup.discard_address(1),
     )
     for address in (first.external_address, first.internal_address):
         _check_free(address)
     return StackPlan(
         host=hosts[0],
-        database=SocketAddr(hosts[0], free_port(hosts)),
-        internal_dns=_free(hosts[0]),
+        database=SocketAddr(hosts[0], reserve_port(hosts)),
+        internal_dns=SocketAddr(hosts[0], reserve_port(hosts[:1])),
         template=template,
         second_template=second_template,
         launched=(first, *others),
@@ -119,10 +122,6 @@ def _on_this_host(address: SocketAddr, hosts: tuple[str, ...], *, any_port: bool
     """`address`, but on 127.0.0.1 where it is `[::1]` and this host has no IPv6."""
     host = IPV4 if address.is_ipv6 and hosts == (IPV4,) else address.host
     return SocketAddr(host, 0 if any_port else address.port)
-
-
-def _free(host: str) -> SocketAddr:
-    return SocketAddr(host, free_port((host,)))
 
 
 def _check_free(address: SocketAddr) -> None:
