@@ -88,7 +88,7 @@ class Pool:
             self._in_use.add(connection)
             try:
                 yield connection
-            except psycopg.OperationalError as error:
+            except (psycopg.OperationalError, psycopg.errors.TransactionTimeout) as error:
                 if self._closed:
                     raise await _closed_under("a query") from error
                 if not connection.closed:

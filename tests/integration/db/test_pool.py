@@ -171,6 +171,28 @@ async def test_connection_lost_while_borrowed(database_url: str) -> None:
                     await select_one(connection)
 
 
+@pytest.mark.parametrize("paused", ["in a statement", "between two"])
+async def test_a_transaction_that_the_server_ended_is_run_again(database_url: str, paused: str) -> None:
+    """As for a process that was stopped for a while, with `transaction_timeout` set; psycopg has that for a bug."""
+    with trio.fail_after(30):
+        async with open_pool(database_url, log=LOG) as pool:
+            runs = 0
+
+            async def pause_once(connection: Connection) -> int:
+                nonlocal runs
+                runs += 1
+                if runs == 1:
+                    await connection.execute("SET LOCAL transaction_timeout = '50ms'")
+                    if paused == "in a statement":
+                        await connection.execute("SELECT pg_sleep(30)")
+                    else:
+                        await trio.sleep(0.5)
+                return await select_one(connection)
+
+            assert await pool.transaction(pause_once) == 1
+            assert runs == 2
+
+
 async def test_server_that_stops_answering(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nexus.db.connection.CLEANUP_GRACE_S", 0.1)
     with trio.fail_after(10):
