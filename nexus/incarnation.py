@@ -23,7 +23,7 @@ import psycopg
 import trio
 
 from nexus.db.errors import DatabaseUnavailable
-from nexus.db.sec_processes import SecProcess, enter_sec, lock_sec_process, read_sec_process
+from nexus.db.sec_processes import SecProcess, enter_sec, lock_incarnation, read_sec_process
 from nexus.saga.errors import SecSuperseded
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ class Incarnation:
 
     async def guard(self, connection: Connection) -> None:
         """In a transaction that takes a claim or creates a saga. Raises SecSuperseded."""
-        newest = await lock_sec_process(connection, self._mine.sec_id)
-        if newest.incarnation != self._mine.incarnation:
+        if await lock_incarnation(connection, self._mine.sec_id) != self._mine.incarnation:
             self.doubt()
             raise SecSuperseded(self._mine.sec_id)
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nexus.db.pool import FREE_THE_LOCKS_OF_A_STOPPED_PROCESS
-
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from psycopg import AsyncCursor
-    from psycopg.rows import TupleRow
 
     from nexus.db.connection import Connection
     from nexus.saga.ids import SecId
@@ -25,6 +20,11 @@ RETURNING incarnation
 """
 
 READ = "SELECT incarnation, pid, host, time_entered FROM sec_process WHERE sec_id = %s"
+
+# One statement, since it is in the way of every new saga. A process that is stopped with the lock loses it after 5 s.
+LOCK = """
+SELECT incarnation, set_config('transaction_timeout', '5s', true) FROM sec_process WHERE sec_id = %s FOR SHARE
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,13 @@ async def enter_sec(connection: Connection, sec_id: SecId, *, pid: int, host: st
 
 async def read_sec_process(connection: Connection, sec_id: SecId) -> SecProcess:
     """The newest process of an id that was entered."""
-    return await _found(await connection.execute(READ, (sec_id,)), sec_id)
-
-
-async def lock_sec_process(connection: Connection, sec_id: SecId) -> SecProcess:
-    """As `read_sec_process`; until the end of the transaction no other process enters."""
-    async with connection.pipeline():
-        await connection.execute(FREE_THE_LOCKS_OF_A_STOPPED_PROCESS)
-        cursor = await connection.execute(f"{READ} FOR SHARE", (sec_id,))
-    return await _found(cursor, sec_id)
-
-
-async def _found(cursor: AsyncCursor[TupleRow], sec_id: SecId) -> SecProcess:
-    row = await cursor.fetchone()
+    row = await (await connection.execute(READ, (sec_id,))).fetchone()
     assert row is not None, f"no process has entered SEC {sec_id}, and what has entered is never deleted"
     return SecProcess(sec_id, *row)
+
+
+async def lock_incarnation(connection: Connection, sec_id: SecId) -> int:
+    """That of the newest process; until the end of the transaction no other enters."""
+    row = await (await connection.execute(LOCK, (sec_id,))).fetchone()
+    assert row is not None, f"no process has entered SEC {sec_id}, and what has entered is never deleted"
+    return int(row[0])
