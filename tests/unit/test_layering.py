@@ -114,10 +114,13 @@ LAYERS: Mapping[str, Layer] = {
         f"{HTTP} nexus.clients nexus.config simstack simstack.dns simstack.errors simstack.gateway xtask.bootstrap",
         external="cyclopts msgspec psycopg rich trio",
     ),
-    # Measures the engine without a Nexus around it.
+    # Measures the engine without a Nexus around it, and with. The peer's program has an environment of its own.
     "xtask.bench.sagas": layer(
-        "dropshot nexus.db.connection nexus.db nexus.saga nexus.saga.postgres simstack", external="trio"
+        "dropshot dropshot.address nexus.api nexus.api.types nexus.clients nexus.db.connection nexus.saga"
+        " nexus.saga.postgres nexus.sagas simstack xtask",
+        external="msgspec psycopg tomli_w trio",
     ),
+    "xtask.bench.sagas.dbos_child": layer(external="dbos"),
     "xtask.bootstrap": layer("xtask.bytecode xtask.environment"),
     "xtask.environment": layer("xtask.bootstrap xtask.bytecode"),
     "xtask.bytecode": layer(),

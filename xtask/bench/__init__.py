@@ -11,4 +11,8 @@ import cyclopts
 app = cyclopts.App(name="bench", version_flags=(), help="Measure the stack, as ratios to a floor in the same run.")
 app.command("xtask.bench.startup:startup", name="startup", help="Warm run-all to 'services are running'.")
 app.command("xtask.bench.omdb:omdb", name="omdb", help="omdb nexus sagas list against psql -c 'select 1'.")
-app.command("xtask.bench.sagas:sagas", name="sagas", help="Sagas per second, recovery and memory, beside pgbench.")
+app.command(
+    "xtask.bench.sagas.command:sagas",
+    name="sagas",
+    help="What a saga costs, beside pgbench or DBOS.",
+)

@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-peer.lock"]
+
 
 def locked(lock: str) -> dict[str, tuple[str, list[str]]]:
     """Name to version and hashes."""
@@ -32,12 +34,12 @@ def required(requirements: list[str]) -> set[str]:
     return {normalized(re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0]) for requirement in requirements}
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_package_has_hashes(lock: str) -> None:
     assert [name for name, (_, hashes) in locked(lock).items() if not hashes] == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_no_address_is_in_it(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert re.findall(r"https?:|file:|--(?:extra-)?index-url|--find-links| /\w", text) == []
@@ -45,9 +47,12 @@ def test_no_address_is_in_it(lock: str) -> None:
 
 def test_what_the_project_requires_is_locked() -> None:
     assert required(PYPROJECT["project"]["dependencies"]) - locked("requirements.lock").keys() == set()
-    assert required(PYPROJECT["dependency-groups"]["dev"]) - locked("requirements-dev.lock").keys() == set()
+    for group in ("dev", "peer"):
+        assert required(PYPROJECT["dependency-groups"][group]) - locked(f"requirements-{group}.lock").keys() == set()
 
 
-def test_both_agree_on_what_both_have() -> None:
-    runtime, dev = locked("requirements.lock"), locked("requirements-dev.lock")
-    assert {name: dev[name] for name in runtime.keys() & dev} == {name: runtime[name] for name in runtime.keys() & dev}
+@pytest.mark.parametrize("lock", LOCKS[1:])
+def test_it_agrees_with_the_first_on_what_both_have(lock: str) -> None:
+    runtime, other = locked("requirements.lock"), locked(lock)
+    both = runtime.keys() & other
+    assert {name: other[name] for name in both} == {name: runtime[name] for name in both}

@@ -1,0 +1,1 @@
+"""`xtask bench sagas`: what a saga costs, beside pgbench, beside the log alone, and beside DBOS, on one Postgres."""
