@@ -8,6 +8,7 @@ from uuid import UUID
 NexusId = NewType("NexusId", UUID)
 """A Nexus zone. Also its SEC id: `SecId(nexus_id)`."""
 
+BlueprintId = NewType("BlueprintId", UUID)
 DemoSagaId = NewType("DemoSagaId", UUID)
 RackId = NewType("RackId", UUID)
 SiloId = NewType("SiloId", UUID)

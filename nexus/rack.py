@@ -46,6 +46,15 @@ class RecoverySilo(msgspec.Struct, frozen=True):
             raise ValueError("user_password_hash is not an Argon2id hash in PHC form")
 
 
+class Sled(msgspec.Struct, frozen=True):
+    """A sled and its baseboard. Its position among the others is that in the rack."""
+
+    id: UUID
+    serial_number: str
+    part_number: str
+    revision: int
+
+
 class NexusZone(msgspec.Struct, frozen=True):
     """A Nexus that is in service, whether or not it runs. `external_ip` is what silo names resolve to."""
 
@@ -69,6 +78,7 @@ class RackInitialization(msgspec.Struct, frozen=True):
     external_dns_zone_name: str
     internal_dns_zone_config: DnsConfigParams
     recovery_silo: RecoverySilo
+    sleds: tuple[Sled, ...]
     nexus_zones: tuple[NexusZone, ...]
 
     def __post_init__(self) -> None:
@@ -77,3 +87,8 @@ class RackInitialization(msgspec.Struct, frozen=True):
             raise ValueError("internal_dns_zone_config must be generation 1 with exactly one zone")
         if not self.nexus_zones or len({zone.id for zone in self.nexus_zones}) < len(self.nexus_zones):
             raise ValueError("nexus_zones is empty, or names one twice")
+        sled_ids = {sled.id for sled in self.sleds}
+        if len(sled_ids) < len(self.sleds):
+            raise ValueError("sleds names one twice")
+        if not sled_ids.issuperset(zone.sled_id for zone in self.nexus_zones):
+            raise ValueError("nexus_zones has one on a sled that is not in sleds")

@@ -29,6 +29,15 @@ class RecoverySilo(msgspec.Struct, frozen=True):
     user_password_hash: str
 
 
+class Sled(msgspec.Struct, frozen=True):
+    """A sled and its baseboard."""
+
+    id: UUID
+    serial_number: str
+    part_number: str
+    revision: int
+
+
 class NexusZone(msgspec.Struct, frozen=True):
     """A Nexus zone in service, whether or not its process runs. `external_ip` is what `<silo>.sys` resolves to."""
 
@@ -47,6 +56,7 @@ class RackInitialization(msgspec.Struct, frozen=True):
     external_dns_zone_name: str
     internal_dns_zone_config: DnsConfigParams
     recovery_silo: RecoverySilo
+    sleds: list[Sled]
     nexus_zones: list[NexusZone]
 
 
@@ -61,6 +71,10 @@ async def hand_off(nexus: SocketAddr, *, internal_dns: DnsConfigParams, zones: S
         recovery_silo=RecoverySilo(
             rack_setup.SILO_NAME, rack_setup.PRIVILEGED_USER, rack_setup.PRIVILEGED_PASSWORD_HASH
         ),
+        sleds=[
+            Sled(sled_id, serial, rack_setup.SLED_PART, rack_setup.SLED_REVISION)
+            for sled_id, serial in zip(rack_setup.SLED_IDS, rack_setup.SLED_SERIALS, strict=True)
+        ],
         nexus_zones=list(zones),
     )
     path = f"/racks/{rack_setup.RACK_ID}/initialization-complete"

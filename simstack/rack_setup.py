@@ -11,6 +11,11 @@ from uuid import UUID, uuid5
 SWITCH_SLOTS = (0, 1)
 RACK_ID = UUID("c19a698f-c6f9-4a17-ae30-20d711b8f7dc")
 SLED_IDS = (UUID("b6d65341-167c-41df-9b5c-41cded99c229"), UUID("039be560-54cc-49e3-88df-1a29dadbf913"))
+SLED_SERIALS = ("SimGimlet00", "SimGimlet01")
+SLED_PART = "i86pc"
+SLED_REVISION = 0
+"""Baseboards of the sleds: those that the default hardware has (`configs/sp-sim.toml`)."""
+
 SECOND_NEXUS_ID = UUID("a4ef738a-1fb0-47b1-9da2-4919c7ec7c7f")
 
 EXTERNAL_DNS_ZONE = "oxide-dev.test"

@@ -40,7 +40,7 @@ from simstack.dns.http import serve_dns_http
 from simstack.dns.internal_zone import DnsServerService, NexusService, Services, internal_zone
 from simstack.dns.server import serve_dns
 from simstack.dns.store import DnsStore
-from simstack.rack_setup import PRIVILEGED_PASSWORD_HASH, PRIVILEGED_USER, RACK_ID, SILO_NAME, SLED_IDS
+from simstack.rack_setup import PRIVILEGED_PASSWORD_HASH, PRIVILEGED_USER, RACK_ID, SILO_NAME, SLED_IDS, SLED_SERIALS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -177,6 +177,10 @@ class World:
             "external_dns_zone_name": "oxide-dev.test",
             "internal_dns_zone_config": params,
             "recovery_silo": silo,
+            "sleds": [
+                {"id": sled_id, "serial_number": serial, "part_number": "i86pc", "revision": 0}
+                for sled_id, serial in zip(SLED_IDS, SLED_SERIALS, strict=True)
+            ],
             "nexus_zones": [zone],
         }
 

@@ -43,7 +43,7 @@ def layer(layers: str = "", *, external: str = "") -> Layer:
 
 
 HTTP = "dropshot dropshot.address dropshot.release"
-FLOOR = f"nexus.dns_types nexus.errors nexus.ids nexus.nexus_records nexus.rack {HTTP}"
+FLOOR = f"nexus.deployment nexus.dns_types nexus.errors nexus.ids nexus.nexus_records nexus.rack {HTTP}"
 DATA = "nexus.clients nexus.db nexus.db.connection nexus.db.schema_version nexus.recovery nexus.saga"
 
 LAYERS: Mapping[str, Layer] = {
@@ -56,6 +56,7 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.dns_types": layer(external="msgspec"),
     "nexus.rack": layer("dropshot.address nexus.dns_types nexus.ids", external="msgspec"),
     "nexus.nexus_records": layer("nexus.dns_types nexus.ids nexus.rack"),
+    "nexus.deployment": layer("dropshot.address nexus.ids nexus.rack", external="msgspec"),
     "nexus.errors": layer("nexus.ids"),
     "nexus.config": layer(f"nexus.config_keys nexus.errors nexus.ids {HTTP}", external="msgspec"),
     "nexus.config_keys": layer(),
@@ -72,7 +73,7 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.db.saga_repairs": layer("nexus.db.saga_reads nexus.saga", external="psycopg"),
     "nexus.db.schema_version": layer("nexus.db.connection", external="psycopg"),
     # Clients and wire types, shared with omdb.
-    "nexus.api.types": layer("nexus.ids", external="msgspec"),
+    "nexus.api.types": layer("nexus.deployment nexus.ids nexus.rack", external="msgspec"),
     "nexus.clients": layer(f"{FLOOR} nexus.api.types", external="h11 msgspec trio"),
     # What Nexus does.
     "nexus.sagas": layer(f"{FLOOR} {DATA} nexus.config", external="msgspec trio"),
@@ -94,11 +95,12 @@ LAYERS: Mapping[str, Layer] = {
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(
         "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.saga_reads nexus.db.saga_repairs"
-        " nexus.db.schema_version nexus.errors nexus.ids nexus.saga omdb.render",
+        " nexus.db.schema_version nexus.deployment nexus.dns_types nexus.errors nexus.ids nexus.saga omdb.render",
         external="cyclopts msgspec psycopg rich",
     ),
     "omdb.render": layer(
-        "nexus.api.types nexus.clients nexus.db.saga_reads nexus.ids nexus.saga", external="msgspec rich"
+        "nexus.api.types nexus.clients nexus.db.saga_reads nexus.deployment nexus.dns_types nexus.ids nexus.saga",
+        external="msgspec rich",
     ),
     "omdb.__main__": layer("omdb xtask.bootstrap"),
     # The simulated stack imports nothing of Nexus: the OpenAPI documents are the contract.
@@ -137,6 +139,7 @@ SAME_LAYER = {
 PURE = (
     "nexus.api.experimental_types",
     "nexus.api.types",
+    "nexus.deployment",
     "nexus.dns_types",
     "nexus.nexus_records",
     "nexus.rack",

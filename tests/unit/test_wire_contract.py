@@ -32,6 +32,7 @@ NEXUS_HANDOFF = rack.RackInitialization(
     external_dns_zone_name="oxide-dev.test",
     internal_dns_zone_config=NEXUS_CONFIG,
     recovery_silo=rack.RecoverySilo("test-suite-silo", "test-privileged", rack.PasswordHash("$argon2id$x")),
+    sleds=(rack.Sled(UUID(int=2), "SimGimlet00", "i86pc", 0),),
     nexus_zones=(rack.NexusZone(UUID(int=1), UUID(int=2), "[::1]:12221", "100::1"),),
 )
 
@@ -57,6 +58,7 @@ def test_a_value_comes_back_whole_from_the_other_side(value: msgspec.Struct, oth
         (dns_types.Srv, config.Srv),
         (rack.RackInitialization, handoff.RackInitialization),
         (rack.RecoverySilo, handoff.RecoverySilo),
+        (rack.Sled, handoff.Sled),
         (rack.NexusZone, handoff.NexusZone),
     ],
 )

@@ -1,0 +1,1 @@
+"""What the control plane is to consist of: blueprints and everything that is decided about them. Pure."""

@@ -1,0 +1,123 @@
+"""Each edit of a blueprint, and each that makes no sense."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+import pytest
+from blueprint_lab import (
+    FIRST_NEXUS,
+    FIRST_SLED,
+    INITIAL,
+    SECOND_NEXUS,
+    SECOND_SLED,
+    blueprint_id,
+    child_metadata,
+    edited_child,
+)
+
+from nexus.deployment.blueprint import Blueprint, Expunged
+from nexus.deployment.edits import (
+    AddNexusZone,
+    BumpNexusGeneration,
+    Edit,
+    EditRefused,
+    ExpungeSled,
+    ExpungeZone,
+    MarkReadyForCleanup,
+    MoveNexusZone,
+    child,
+)
+from nexus.deployment.planner import plan
+from nexus.ids import NexusId, SledId
+from nexus.rack import NexusZone
+
+THIRD_NEXUS = NexusId(UUID(int=3))
+THIRD = NexusZone(THIRD_NEXUS, SECOND_SLED, "[::1]:3", "100::3")
+
+
+def disposition(blueprint: Blueprint, zone_id: NexusId) -> object:
+    found = blueprint.find_zone(zone_id)
+    assert found is not None
+    return found[1].disposition
+
+
+def generations(blueprint: Blueprint) -> dict[SledId, int]:
+    return {sled_id: sled.sled_agent_generation for sled_id, sled in blueprint.sleds.items()}
+
+
+def test_a_child_differs_by_its_metadata_alone() -> None:
+    made = child(INITIAL, child_metadata(2))
+    assert made.parent_blueprint_id == INITIAL.id
+    assert made.id == blueprint_id(2)
+    assert made.sleds == INITIAL.sleds
+
+
+def test_expunging_a_zone_gives_its_sled_a_new_configuration() -> None:
+    made = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS))
+    assert disposition(made, SECOND_NEXUS) == Expunged(as_of_generation=2, ready_for_cleanup=False)
+    assert generations(made) == {FIRST_SLED: 1, SECOND_SLED: 2}
+    assert made.sleds[FIRST_SLED] is INITIAL.sleds[FIRST_SLED]
+
+
+def test_a_zone_that_was_seen_gone_is_ready_for_cleanup_at_once_or_later() -> None:
+    at_once = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
+    later = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS), MarkReadyForCleanup(SECOND_NEXUS))
+    assert at_once.sleds == later.sleds
+
+
+def test_an_expunged_sled_takes_its_zones_with_it() -> None:
+    made = edited_child(INITIAL, AddNexusZone(THIRD), ExpungeZone(THIRD_NEXUS), ExpungeSled(SECOND_SLED))
+    assert made.sleds[SECOND_SLED].state == "decommissioned"
+    assert disposition(made, SECOND_NEXUS) == Expunged(as_of_generation=4, ready_for_cleanup=True)
+    assert disposition(made, THIRD_NEXUS) == Expunged(as_of_generation=3, ready_for_cleanup=True)
+    assert [zone.id for zone in made.active_nexuses()] == [FIRST_NEXUS]
+
+
+def test_a_zone_is_added_and_moved() -> None:
+    made = edited_child(INITIAL, AddNexusZone(THIRD), MoveNexusZone(THIRD_NEXUS, "127.0.0.1:4"))
+    found = made.find_zone(THIRD_NEXUS)
+    assert found is not None
+    sled_id, zone = found
+    assert sled_id == SECOND_SLED
+    assert (zone.zone_type.internal_address, zone.zone_type.lockstep_port) == ("127.0.0.1:4", 4)
+    assert generations(made) == {FIRST_SLED: 1, SECOND_SLED: 3}
+
+
+def test_a_bump_hands_over_to_the_next_generation() -> None:
+    made = edited_child(INITIAL, AddNexusZone(THIRD, nexus_generation=2), BumpNexusGeneration())
+    assert made.nexus_generation == 2
+    assert [zone.id for zone in made.active_nexuses()] == [THIRD_NEXUS]
+
+
+@pytest.mark.parametrize(
+    ("edits", "reason"),
+    [
+        ([ExpungeZone(THIRD_NEXUS)], "there is no zone"),
+        ([ExpungeZone(SECOND_NEXUS), ExpungeZone(SECOND_NEXUS)], "is expunged already"),
+        ([MarkReadyForCleanup(SECOND_NEXUS)], "is in service"),
+        ([ExpungeZone(SECOND_NEXUS, True), MarkReadyForCleanup(SECOND_NEXUS)], "is ready for cleanup already"),
+        ([ExpungeZone(SECOND_NEXUS), MoveNexusZone(SECOND_NEXUS, "[::1]:1")], "is expunged"),
+        ([MoveNexusZone(SECOND_NEXUS, "localhost:1")], "is not an address"),
+        ([ExpungeSled(SledId(UUID(int=9)))], "there is no sled"),
+        ([ExpungeSled(SECOND_SLED), ExpungeSled(SECOND_SLED)], "is decommissioned already"),
+        ([ExpungeSled(SECOND_SLED), AddNexusZone(THIRD)], "is decommissioned"),
+        ([AddNexusZone(msgspec.structs.replace(THIRD, id=FIRST_NEXUS))], "there is a zone"),
+        ([ExpungeZone(SECOND_NEXUS), AddNexusZone(msgspec.structs.replace(THIRD, id=SECOND_NEXUS))], "there is a zone"),
+        ([AddNexusZone(THIRD, nexus_generation=3)], "the active generation, 1, or the next one, not 3"),
+        ([BumpNexusGeneration()], "no Nexus zone of generation 2 is in service"),
+    ],
+)
+def test_an_edit_that_makes_no_sense_is_refused(edits: list[Edit], reason: str) -> None:
+    *before, last = edits
+    parent = edited_child(INITIAL, *before)
+    with pytest.raises(EditRefused, match=reason):
+        edited_child(parent, last)
+
+
+def test_a_plan_expunges_the_sleds_that_are_gone_once() -> None:
+    planned = plan(INITIAL, child_metadata(2), expunged_sleds=[SECOND_SLED])
+    assert planned.sleds == edited_child(INITIAL, ExpungeSled(SECOND_SLED)).sleds
+    assert plan(planned, child_metadata(3), expunged_sleds=[SECOND_SLED]).sleds == planned.sleds
+    assert plan(INITIAL, child_metadata(2), expunged_sleds=[]).sleds == INITIAL.sleds
