@@ -67,6 +67,17 @@ class NotFound(NexusError):
     error_code = "Not Found"
 
 
+class ObjectAlreadyExists(NexusError):
+    """`already exists: <type> "<name>"`."""
+
+    status = 400
+    error_code = "ObjectAlreadyExists"
+
+    @classmethod
+    def of(cls, type_name: str, name: str) -> ObjectAlreadyExists:
+        return cls(f'already exists: {type_name} "{name}"')
+
+
 class Conflict(NexusError):
     status = 409
     error_code = "Conflict"

@@ -31,10 +31,12 @@ from nexus.clients.dns_lookup import lookup_service
 from nexus.clients.resolver import INTERNAL_ZONE, ResolverError
 from nexus.config import DatabaseFromUrl
 from nexus.db.errors import DatabaseUnavailable
-from nexus.db.nexus_zones import put_in_service
+from nexus.db.own_zone import put_in_service
 from nexus.db.pool import open_pool
 from nexus.db.rack import find_rack
 from nexus.db.schema_version import SCHEMA_VERSION, read_schema_version
+from nexus.deployment.edits import EditRefused
+from nexus.deployment.own_zone import NexusExpunged
 from nexus.ids import NexusId, RackId
 from nexus.incarnation import Incarnation
 from nexus.login import Logins
@@ -247,6 +249,8 @@ async def _put_in_service(
             )
         except (DatabaseUnavailable, psycopg.OperationalError) as exc:
             return _database_trouble(exc, pool)
+        except (NexusExpunged, EditRefused) as exc:
+            return f"a zone of its own: {exc}"
         log.info("nexus zone in service", changes=", ".join(changes) or "none")
         return None
 

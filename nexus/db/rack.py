@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+from nexus.db.blueprint_target import insert_first_target
 from nexus.db.dns_changes import insert_dns_names, insert_dns_version, insert_dns_zone
-from nexus.db.nexus_zones import insert_nexus_zones
+from nexus.db.nexus_states import insert_nexus_states
+from nexus.db.reconfigurator_config import insert_config
 from nexus.db.silos import insert_silo, insert_user
+from nexus.db.sleds import insert_sleds
+from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigParam
+from nexus.deployment.initial import initial_blueprint
 from nexus.errors import Conflict
-from nexus.ids import RackId
+from nexus.ids import BlueprintId, RackId
 from nexus.nexus_records import external_records
 
 if TYPE_CHECKING:
@@ -17,6 +23,11 @@ if TYPE_CHECKING:
     from nexus.db.connection import Connection
     from nexus.ids import NexusId
     from nexus.rack import RackInitialization
+
+
+FIRST_INTERNAL_DNS_VERSION = 1
+FIRST_EXTERNAL_DNS_VERSION = 1
+SILO_EXTERNAL_DNS_VERSION = 2
 
 
 async def find_rack(connection: Connection) -> RackId | None:
@@ -47,7 +58,17 @@ async def initialize_rack(
         raise Conflict(f"this database belongs to rack {initialized}, not to {rack_id}")
     if cursor.rowcount == 0:
         return False
-    await insert_nexus_zones(connection, handoff.nexus_zones, now=now)
+    await insert_sleds(connection, handoff.sleds, now=now)
+    blueprint = initial_blueprint(
+        handoff,
+        blueprint_id=BlueprintId(uuid4()),
+        now=now,
+        internal_dns_version=FIRST_INTERNAL_DNS_VERSION,
+        external_dns_version=SILO_EXTERNAL_DNS_VERSION,
+    )
+    await insert_first_target(connection, blueprint, now=now)
+    await insert_nexus_states(connection, blueprint)
+    await insert_config(connection, ReconfiguratorConfigParam(version=1, config=INITIAL_CONFIG), now=now)
     silo = handoff.recovery_silo
     silo_id = await insert_silo(connection, silo.silo_name, now=now)
     await insert_user(connection, silo_id, silo.user_name, password_hash=silo.user_password_hash, now=now)
@@ -62,10 +83,13 @@ async def _insert_first_dns(
     silo_name = handoff.recovery_silo.silo_name
     internal = await insert_dns_zone(connection, "internal", zone_name=zone.zone_name, now=now)
     external = await insert_dns_zone(connection, "external", zone_name=handoff.external_dns_zone_name, now=now)
-    await insert_dns_version(connection, "internal", version=1, creator=creator, comment="rack setup", now=now)
-    await insert_dns_names(connection, internal, zone.records, version=1)
-    await insert_dns_version(connection, "external", version=1, creator=creator, comment="rack setup", now=now)
-    comment = f'create silo: "{silo_name}"'
-    await insert_dns_version(connection, "external", version=2, creator=creator, comment=comment, now=now)
+    setup = "rack setup"
+    version = FIRST_INTERNAL_DNS_VERSION
+    await insert_dns_version(connection, "internal", version=version, creator=creator, comment=setup, now=now)
+    await insert_dns_names(connection, internal, zone.records, version=version)
+    version = FIRST_EXTERNAL_DNS_VERSION
+    await insert_dns_version(connection, "external", version=version, creator=creator, comment=setup, now=now)
+    version, comment = SILO_EXTERNAL_DNS_VERSION, f'create silo: "{silo_name}"'
+    await insert_dns_version(connection, "external", version=version, creator=creator, comment=comment, now=now)
     records = external_records({}, handoff.nexus_zones, [silo_name])
-    await insert_dns_names(connection, external, records, version=2)
+    await insert_dns_names(connection, external, records, version=version)

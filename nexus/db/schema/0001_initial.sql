@@ -17,14 +17,57 @@ CREATE TABLE rack (
     external_dns_zone TEXT NOT NULL
 );
 
--- Which Nexuses are in service. DNS is made from this table alone, never from who answers.
-CREATE TABLE nexus_zone (
-    id               UUID PRIMARY KEY,
-    sled_id          UUID NOT NULL,
-    nexus_generation INT8 NOT NULL DEFAULT 1,
-    internal_address TEXT NOT NULL,   -- [::1]:12221
-    external_ip      TEXT NOT NULL,   -- what <silo>.sys resolves to
-    time_created     TIMESTAMPTZ NOT NULL DEFAULT now()
+-- What the rack has; whether a sled may be used is its policy. What is to run there is in the target blueprint.
+CREATE TABLE sled (
+    id            UUID PRIMARY KEY,
+    serial_number TEXT NOT NULL,
+    part_number   TEXT NOT NULL,
+    revision      INT8 NOT NULL,
+    sled_policy   TEXT NOT NULL CHECK (sled_policy IN ('in_service', 'no_provision', 'expunged')),
+    time_created  TIMESTAMPTZ NOT NULL,
+    time_modified TIMESTAMPTZ NOT NULL,
+    UNIQUE (part_number, serial_number)
+);
+
+-- ----------------------------------------------------------------------------------------------------- blueprints --
+
+-- Never changed. `contents` is the whole blueprint as the internal API speaks of it; the other columns are taken out of
+-- it.
+CREATE TABLE blueprint (
+    id                  UUID PRIMARY KEY,
+    parent_blueprint_id UUID,
+    time_created        TIMESTAMPTZ NOT NULL,
+    creator             TEXT NOT NULL,
+    comment             TEXT NOT NULL,
+    nexus_generation    INT8 NOT NULL,
+    contents            JSONB NOT NULL
+);
+
+-- Append-only: which blueprint was the target from when. The row of the highest version is in force. Which Nexuses are
+-- in service is told by that blueprint alone, never by who answers; DNS is made from it. A blueprint of an older row
+-- may have been deleted.
+CREATE TABLE bp_target (
+    version          INT8 PRIMARY KEY CHECK (version > 0),
+    blueprint_id     UUID NOT NULL,
+    enabled          BOOL NOT NULL,
+    time_made_target TIMESTAMPTZ NOT NULL
+);
+
+-- Append-only: the row of the highest version is in force.
+CREATE TABLE reconfigurator_config (
+    version                 INT8 PRIMARY KEY CHECK (version > 0),
+    planner_enabled         BOOL NOT NULL,
+    tuf_repo_pruner_enabled BOOL NOT NULL,
+    disruption_policy       TEXT NOT NULL CHECK (disruption_policy IN
+                                ('terminate', 'migrate_or_terminate', 'migrate_only')),
+    time_modified           TIMESTAMPTZ NOT NULL
+);
+
+-- How far the hand-over from one generation of Nexuses to the next has come.
+CREATE TABLE db_metadata_nexus (
+    nexus_id                  UUID PRIMARY KEY,
+    last_drained_blueprint_id UUID,
+    state                     TEXT NOT NULL CHECK (state IN ('active', 'not_yet', 'quiesced'))
 );
 
 -- ---------------------------------------------------------------------------------------------------------- sagas --

@@ -18,7 +18,7 @@ from dropshot.address import SocketAddr
 from nexus.config import DropshotConfig
 from nexus.server import StartupError
 from simstack.dns.config import SRV
-from simstack.rack_setup import PRIVILEGED_PASSWORD, PRIVILEGED_USER, RACK_ID, SILO_NAME
+from simstack.rack_setup import PRIVILEGED_PASSWORD, PRIVILEGED_USER, RACK_ID, SILO_NAME, SLED_IDS
 
 if TYPE_CHECKING:
     from openapi_check import OpenApi
@@ -281,6 +281,8 @@ async def test_rack_initialization_is_one_transaction_and_idempotent(database_ur
         for part, bad in (
             ("nexus_zones", []),
             ("nexus_zones", twice_named),
+            ("sleds", handoff["sleds"][1:]),
+            ("sleds", [*handoff["sleds"], *handoff["sleds"]]),
             ("external_dns_zone_name", "a\0b"),
             ("recovery_silo", {**handoff["recovery_silo"], "user_password_hash": "oxide"}),
             ("recovery_silo", {**handoff["recovery_silo"], "silo_name": "Not a name"}),
@@ -308,14 +310,29 @@ async def test_rack_initialization_is_one_transaction_and_idempotent(database_ur
             ).fetchall()
             counts = [
                 connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-                for table in ("rack", "silo", "silo_user", "silo_user_password_hash", "nexus_zone", "dns_zone")
+                for table in ("rack", "silo", "silo_user", "silo_user_password_hash", "dns_zone")
             ]
+            target = connection.execute(
+                """
+                SELECT version, enabled, parent_blueprint_id, comment
+                FROM bp_target JOIN blueprint ON blueprint.id = blueprint_id
+                """
+            ).fetchall()
+            states = connection.execute("SELECT * FROM db_metadata_nexus").fetchall()
+            sleds = connection.execute("SELECT id, serial_number, sled_policy FROM sled ORDER BY 2").fetchall()
+            configs = connection.execute(
+                "SELECT version, planner_enabled, disruption_policy FROM reconfigurator_config"
+            ).fetchall()
         assert versions == [
             ("external", 1, str(FIRST), "rack setup"),
             ("external", 2, str(FIRST), f'create silo: "{SILO_NAME}"'),
             ("internal", 1, str(FIRST), "rack setup"),
         ]
-        assert counts == [(1,), (1,), (1,), (1,), (1,), (2,)]
+        assert counts == [(1,), (1,), (1,), (1,), (2,)]
+        assert target == [(1, True, None, "initial test blueprint")]
+        assert states == [(FIRST, None, "active")]
+        assert sleds == [(SLED_IDS[0], "SimGimlet00", "in_service"), (SLED_IDS[1], "SimGimlet01", "in_service")]
+        assert configs == [(1, False, "terminate")]
 
 
 async def test_another_nexus_gets_into_dns_and_one_that_moves_is_found_again(database_url: str) -> None:
@@ -325,13 +342,28 @@ async def test_another_nexus_gets_into_dns_and_one_that_moves_is_found_again(dat
         async with w.nexus(SECOND) as second:
             await second.ready()
             await w.internal.wait_generation(2)
-            assert second.log_lines("nexus zone in service")[0]["changes"] == "zone added, internal DNS version 2"
+            changes = second.log_lines("nexus zone in service")[0]["changes"]
+            added = f"(added Nexus zone {SECOND}), internal DNS version 2"
+            assert changes.startswith("blueprint ")
+            assert changes.endswith(added)
             before = await second.internal()
         async with w.nexus(SECOND) as second:
             await second.ready()
             await w.internal.wait_generation(3)
             after = await second.internal()
             assert after != before
+        with psycopg.connect(database_url) as connection:
+            targets = connection.execute(
+                """
+                SELECT version, enabled, creator, comment
+                FROM bp_target JOIN blueprint ON blueprint.id = blueprint_id ORDER BY version
+                """
+            ).fetchall()
+        assert targets == [
+            (1, True, "nexus-test-utils", "initial test blueprint"),
+            (2, True, str(SECOND), f"added Nexus zone {SECOND}"),
+            (3, True, str(SECOND), f"moved Nexus zone {SECOND} to {after}"),
+        ]
         (zone,) = w.internal.config.zones
         assert {record.data.port for record in zone.records["_nexus._tcp"] if isinstance(record, SRV)} == {
             (await first.internal()).port,
