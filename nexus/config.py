@@ -49,6 +49,11 @@ class ConsoleConfig(_Section, frozen=True):
     session_absolute_timeout_minutes: _Minutes = 1440
 
 
+class BlueprintTasksConfig(_Section, frozen=True):
+    period_secs_load: _Seconds = 10
+    period_secs_load_reconfigurator_config: _Seconds = 5
+
+
 class DnsTasksConfig(_Section, frozen=True):
     """Periods of `dns_{config,servers,propagation}_<group>`, in seconds."""
 
@@ -72,6 +77,7 @@ class SessionCleanupConfig(_Section, frozen=True):
 
 
 class BackgroundTasksConfig(_Section, frozen=True):
+    blueprints: BlueprintTasksConfig = BlueprintTasksConfig()
     dns_internal: DnsTasksConfig = DnsTasksConfig()
     dns_external: DnsTasksConfig = DnsTasksConfig()
     external_endpoints: ExternalEndpointsConfig = ExternalEndpointsConfig()

@@ -40,8 +40,8 @@ _BACKGROUND_TASKS: KeyTree = {
     **_each("audit_log_timeout_incomplete", "period_secs timeout_secs max_timed_out_per_activation"),
     **_each(
         "blueprints",
-        "period_secs_load period_secs_plan period_secs_execute period_secs_rendezvous period_secs_prune "
-        "period_secs_collect_crdb_node_ids period_secs_load_reconfigurator_config period_secs_load_chicken_switches",
+        "period_secs_plan period_secs_execute period_secs_rendezvous period_secs_prune "
+        "period_secs_collect_crdb_node_ids period_secs_load_chicken_switches",
     ),
     **_each(
         "fm",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from nexus.deployment.blueprint import Blueprint, FromEdit
-from nexus.deployment.edits import ChildMetadata, Edit, child, edit_comment, edited
+from nexus.deployment.edits import ChildMetadata, Edit, child, edits_comment
 from nexus.deployment.initial import initial_blueprint
 from nexus.dns_types import DnsConfigParams, DnsConfigZone
 from nexus.ids import BlueprintId, NexusId, SledId
@@ -53,7 +53,4 @@ def child_metadata(number: int, comment: str = "a test's") -> ChildMetadata:
 
 
 def edited_child(parent: Blueprint, *edits: Edit, number: int = 2) -> Blueprint:
-    blueprint = child(parent, child_metadata(number, "; ".join(map(edit_comment, edits))))
-    for edit in edits:
-        blueprint = edited(blueprint, edit)
-    return blueprint
+    return child(parent, child_metadata(number, edits_comment(edits)), edits)

@@ -83,6 +83,19 @@ HEALTHY = {
             },
         ),
         task("session_cleanup", {"deleted": 3, "limit": 10_000}, period_s=300),
+        task(
+            "blueprint_loader",
+            {
+                "target_id": "00000000-0000-4000-8000-b00000000002",
+                "time_created": "2024-08-12T20:00:02Z",
+                "time_found": "2024-08-12T20:20:41.790123Z",
+                "status": "target blueprint updated",
+                "enabled": False,
+            },
+            period_s=10,
+            reason="signaled",
+        ),
+        task("reconfigurator_config_watcher", {"config_updated": True}, period_s=5),
     )
 }
 

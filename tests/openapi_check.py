@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -73,7 +74,8 @@ def _complaint(api: Any, schema: Any, value: Any, at: str) -> str | None:
             complaints = [_complaint(api, schema["items"], item, f"{at}[{i}]") for i, item in enumerate(value)]
             return next(filter(None, complaints), None)
         case "string":
-            return None if isinstance(value, str) and _has_format(value, schema.get("format")) else f"{at}: {value!r}"
+            fits = isinstance(value, str) and re.search(schema.get("pattern", ""), value) is not None
+            return None if fits and _has_format(value, schema.get("format")) else f"{at}: {value!r}"
         case "integer" | "number" as kind:
             numeric = isinstance(value, int if kind == "integer" else int | float) and not isinstance(value, bool)
             return None if numeric and value >= schema.get("minimum", value) else f"{at}: {value!r} is no {kind}"
@@ -99,6 +101,7 @@ def _object_complaint(api: Any, schema: Any, value: Any, at: str) -> str | None:
 def _has_format(text: str, format_: str | None) -> bool:
     parsers: dict[str | None, Callable[[str], object]] = {
         "uuid": UUID,
+        "ip": ipaddress.ip_address,
         "date-time": datetime.datetime.fromisoformat,
         "ipv4": ipaddress.IPv4Address,
         "ipv6": ipaddress.IPv6Address,

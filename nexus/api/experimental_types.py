@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from nexus.api.types import SagaState
+from nexus.deployment.edits import Edit
 
 Call: TypeAlias = Literal["action", "undo"]
 Event: TypeAlias = Literal["started", "succeeded", "failed", "undo_started", "undo_finished", "undo_failed"]
@@ -54,6 +55,13 @@ class CreateSagas(msgspec.Struct, frozen=True):
 
 class CreatedSagas(msgspec.Struct, frozen=True):
     saga_ids: list[UUID]
+
+
+class EditBlueprint(msgspec.Struct, frozen=True):
+    """Without `comment`, the child says what the edits are."""
+
+    edits: Annotated[tuple[Edit, ...], msgspec.Meta(min_length=1)]
+    comment: str | None = None
 
 
 class ReleaseSaga(msgspec.Struct, frozen=True):

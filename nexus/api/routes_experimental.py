@@ -1,19 +1,24 @@
 """What upstream's internal API does not have, under `/experimental`: making sagas by name, looking at them node by
-node, breaking them on purpose, and releasing held ones.
+node, breaking them on purpose, releasing held ones; and editing blueprints.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import psycopg
 import trio
 
 from dropshot.app import no_content, path_uuid, read_json, reply
-from nexus.api.experimental_types import CreatedSagas, CreateSagas, Injection, ReleasedNodes, ReleaseSaga
+from nexus.api.experimental_types import CreatedSagas, CreateSagas, EditBlueprint, Injection, ReleasedNodes, ReleaseSaga
 from nexus.api.saga_views import injection, saga_details_view, saga_type_view
+from nexus.db.child_blueprints import store_edited_blueprint
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.saga_history import list_claims
+from nexus.ids import BlueprintId
 from nexus.saga.ids import SagaId
 from nexus.sagas.bulk import create_sagas
 
@@ -22,12 +27,35 @@ if TYPE_CHECKING:
 
     from dropshot.app import App
     from nexus.db.saga_reads import ClaimRecord
+    from nexus.ids import NexusId
     from nexus.startup import Startup
 
 HISTORY_TIMEOUT_S = 1.0
 
 
-def add_experimental_routes(app: App, startup: Startup) -> None:
+def add_experimental_routes(app: App, startup: Startup, *, nexus_id: NexusId) -> None:
+    _add_saga_routes(app, startup)
+
+    @app.post("/experimental/blueprints/<blueprint_id>/edit")
+    async def blueprint_edit(blueprint_id: str) -> TrioResponse:
+        parent_id = BlueprintId(path_uuid(blueprint_id, "blueprint_id"))
+        _ = startup.services  # as for everything about blueprints: not before all of it is up
+        wanted = await read_json(EditBlueprint)
+        made = await startup.database.transaction(
+            partial(
+                store_edited_blueprint,
+                parent_id=parent_id,
+                edits=wanted.edits,
+                blueprint_id=BlueprintId(uuid4()),
+                creator=str(nexus_id),
+                comment=wanted.comment,
+                now=datetime.now(UTC),
+            )
+        )
+        return reply(made)
+
+
+def _add_saga_routes(app: App, startup: Startup) -> None:
     @app.get("/experimental/saga-types")
     async def saga_type_list() -> TrioResponse:
         types = startup.services.catalog.types

@@ -1,7 +1,8 @@
 """The internal API: sagas, background tasks, the demo saga, and the end of rack setup.
 
 It carries what upstream splits into "internal" and "lockstep", with upstream's paths and shapes.
-What upstream does not have is in `routes_experimental.py`.
+Blueprints, their target and sleds are in `routes_deployment.py`, what upstream does not have in
+`routes_experimental.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from dropshot.app import no_content, page_params, path_uuid, read_json, reply
 from dropshot.pagination import next_page_token
 from nexus.api.http_errors import answer_errors
+from nexus.api.routes_deployment import add_deployment_routes
 from nexus.api.routes_experimental import add_experimental_routes
 from nexus.api.saga_views import saga_view
 from nexus.api.types import BackgroundTasksActivate, DemoSaga, NeverCompleted, Ping, ResultsPage
@@ -39,7 +41,8 @@ def add_internal_routes(app: App, startup: Startup, *, nexus_id: NexusId) -> Non
     _add_saga_routes(app, startup)
     _add_demo_saga_routes(app, startup)
     _add_background_task_routes(app, startup)
-    add_experimental_routes(app, startup)
+    add_deployment_routes(app, startup, nexus_id=nexus_id)
+    add_experimental_routes(app, startup, nexus_id=nexus_id)
 
     @app.get("/v1/ping")
     async def ping() -> TrioResponse:

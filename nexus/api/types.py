@@ -108,6 +108,27 @@ class DemoSaga(msgspec.Struct, frozen=True):
     demo_saga_id: UUID
 
 
+# --- sleds ------------------------------------------------------------------------------------------------------------
+
+
+class Baseboard(msgspec.Struct, frozen=True):
+    serial: str
+    part: str
+    revision: int
+
+
+class UninitializedSled(msgspec.Struct, frozen=True):
+    """A sled that the rack has and the control plane does not use."""
+
+    baseboard: Baseboard
+    rack_id: UUID
+    cubby: int
+
+
+class SledSelector(msgspec.Struct, frozen=True):
+    sled: UUID
+
+
 # --- background tasks ------------------------------------------------------------------------------------------------
 
 ActivationReason: TypeAlias = Literal["signaled", "timeout", "dependency"]

@@ -3,6 +3,8 @@
 dns_config_<group> ───config───┐
                                ├──> dns_propagation_<group>
 dns_servers_<group> ──servers──┘
+
+blueprint_loader and reconfigurator_config_watcher keep what they found for those who execute and plan.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from nexus.background.activator import Watch
 from nexus.background.driver import TaskDefinition, utc_now
+from nexus.background.tasks.blueprint_loader import BlueprintLoader
 from nexus.background.tasks.dns_config import DnsConfigTask
 from nexus.background.tasks.dns_propagation import DnsPropagationTask
 from nexus.background.tasks.dns_servers import DnsServersTask
 from nexus.background.tasks.external_endpoints import ExternalEndpointsTask
+from nexus.background.tasks.reconfigurator_config import ReconfiguratorConfigWatcher
 from nexus.background.tasks.saga_recovery import SagaRecovery
 from nexus.background.tasks.session_cleanup import SessionCleanup
 
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
 
     from dropshot.address import SocketAddr
     from dropshot.logging import Log
-    from nexus.config import BackgroundTasksConfig, ConsoleConfig, DnsTasksConfig
+    from nexus.config import BackgroundTasksConfig, BlueprintTasksConfig, ConsoleConfig, DnsTasksConfig
     from nexus.db.pool import Pool
+    from nexus.deployment.config import ReconfiguratorConfigView
+    from nexus.deployment.loaded import LoadedBlueprint
     from nexus.dns_types import DnsConfigParams, DnsGroup
     from nexus.saga.sec import Sec
 
@@ -43,6 +49,7 @@ def build_tasks(
     return [
         *_dns_tasks("internal", config.dns_internal, pool=pool, internal_dns=internal_dns, log=log),
         *_dns_tasks("external", config.dns_external, pool=pool, internal_dns=internal_dns, log=log),
+        *_blueprint_tasks(config.blueprints, pool=pool),
         TaskDefinition(
             name="external_endpoints",
             description="works out the DNS names under which clients reach the external API, and the silo behind each",
@@ -66,6 +73,25 @@ def build_tasks(
                 limit=config.session_cleanup.max_delete_per_activation,
                 now=utc_now,
             ),
+        ),
+    ]
+
+
+def _blueprint_tasks(config: BlueprintTasksConfig, *, pool: Pool) -> list[TaskDefinition]:
+    loaded: Watch[LoadedBlueprint | None] = Watch(None)
+    reconfigurator_config: Watch[ReconfiguratorConfigView | None] = Watch(None)
+    return [
+        TaskDefinition(
+            name="blueprint_loader",
+            description="reads from the database which blueprint is the target, and what is in it",
+            period_s=config.period_secs_load,
+            task=BlueprintLoader(pool=pool, loaded=loaded, now=utc_now),
+        ),
+        TaskDefinition(
+            name="reconfigurator_config_watcher",
+            description="reads from the database what the planner may do",
+            period_s=config.period_secs_load_reconfigurator_config,
+            task=ReconfiguratorConfigWatcher(pool=pool, config=reconfigurator_config),
         ),
     ]
 

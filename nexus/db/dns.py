@@ -28,6 +28,12 @@ class NoDnsVersion(Exception):
         super().__init__(f"the database has no version of the {group} DNS configuration")
 
 
+async def read_newest_dns_versions(connection: Connection) -> dict[DnsGroup, int]:
+    """Of either group of an initialized rack."""
+    cursor = await connection.execute("SELECT dns_group, max(version) FROM dns_version GROUP BY dns_group")
+    return {group: version for group, version in await cursor.fetchall()}
+
+
 async def read_newest_dns_config(connection: Connection, group: DnsGroup) -> DnsConfigParams:
     """The newest version of a group, as its servers take it. Raises NoDnsVersion."""
     cursor = await connection.execute(

@@ -10,7 +10,7 @@ from nexus.db.blueprints import read_blueprint
 from nexus.db.deployed_dns import deploy_dns, lock_dns
 from nexus.db.nexus_states import insert_nexus_states
 from nexus.deployment.blueprint import FromEdit
-from nexus.deployment.edits import ChildMetadata, child, edit_comment, edited
+from nexus.deployment.edits import ChildMetadata, child, edits_comment
 from nexus.deployment.own_zone import place_nexus
 from nexus.ids import BlueprintId
 
@@ -43,12 +43,12 @@ async def put_in_service(
             id=BlueprintId(uuid4()),
             time_created=now,
             creator=str(nexus_id),
-            comment=edit_comment(edit),
+            comment=edits_comment([edit]),
             source=FromEdit(),
             internal_dns_version=dns.internal.version,
             external_dns_version=dns.external.version,
         )
-        target = edited(child(target, metadata), edit)
+        target = child(target, metadata, [edit])
         await replace_target(connection, current, target, now=now)
         await insert_nexus_states(connection, target)
         changes.append(f"blueprint {target.id} ({target.comment})")

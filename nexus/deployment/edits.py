@@ -19,7 +19,7 @@ from nexus.ids import NexusId, SledId
 from nexus.rack import NexusZone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from nexus.deployment.blueprint import BlueprintSource
@@ -83,9 +83,9 @@ class ChildMetadata:
     external_dns_version: int
 
 
-def child(parent: Blueprint, metadata: ChildMetadata) -> Blueprint:
-    """A child that is like its parent."""
-    return msgspec.structs.replace(
+def child(parent: Blueprint, metadata: ChildMetadata, edits: Iterable[Edit] = ()) -> Blueprint:
+    """A child that is like its parent but for these edits, made in this order. Raises EditRefused."""
+    blueprint = msgspec.structs.replace(
         parent,
         id=metadata.id,
         parent_blueprint_id=parent.id,
@@ -96,10 +96,12 @@ def child(parent: Blueprint, metadata: ChildMetadata) -> Blueprint:
         internal_dns_version=metadata.internal_dns_version,
         external_dns_version=metadata.external_dns_version,
     )
+    for edit in edits:
+        blueprint = _edited(blueprint, edit)
+    return blueprint
 
 
-def edited(blueprint: Blueprint, edit: Edit) -> Blueprint:
-    """`blueprint`, a child that is not stored yet, with one more edit. Raises EditRefused."""
+def _edited(blueprint: Blueprint, edit: Edit) -> Blueprint:
     match edit:
         case ExpungeZone():
             return _with_zone(blueprint, edit.zone_id, _expunge(ready_for_cleanup=edit.ready_for_cleanup))
@@ -116,8 +118,12 @@ def edited(blueprint: Blueprint, edit: Edit) -> Blueprint:
     assert_never(edit)
 
 
-def edit_comment(edit: Edit) -> str:
-    """What the child is for, where nobody says more."""
+def edits_comment(edits: Iterable[Edit]) -> str:
+    """What a child with these edits is for, where nobody says more."""
+    return "; ".join(map(_edit_comment, edits)) or "no changes"
+
+
+def _edit_comment(edit: Edit) -> str:
     match edit:
         case ExpungeZone():
             return f"expunged zone {edit.zone_id}"

@@ -7,12 +7,14 @@ raises `OddDetails`, and then `unknown_details` shows it as it is.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import msgspec
 
 from omdb.render.saga_recovery import SagaRecoveryDetails, saga_recovery
 from omdb.render.tables import empty_table
 from omdb.render.text import indent, line, printable
+from omdb.render.times import to_milliseconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,6 +140,32 @@ def _digest(certificate: TlsCertificate | str) -> str:
     return certificate if isinstance(certificate, str) else certificate.digest
 
 
+class BlueprintLoaderDetails(msgspec.Struct):
+    target_id: str
+    time_created: datetime
+    status: str
+    enabled: bool
+
+
+def _blueprint_loader(details: object) -> list[Line]:
+    found = _convert(details, BlueprintLoaderDetails)
+    return [
+        line(f"    target blueprint: {printable(found.target_id)}"),
+        line(f"    execution:        {'enabled' if found.enabled else 'disabled'}"),
+        line(f"    created at:       {to_milliseconds(found.time_created)}"),
+        line(f"    status:           {printable(found.status)}"),
+    ]
+
+
+class ReconfiguratorConfigDetails(msgspec.Struct):
+    config_updated: bool
+
+
+def _reconfigurator_config(details: object) -> list[Line]:
+    updated = _convert(details, ReconfiguratorConfigDetails).config_updated
+    return [line(f"    config updated: {str(updated).lower()}")]
+
+
 class SessionCleanupDetails(msgspec.Struct):
     deleted: int
     limit: int
@@ -154,6 +182,7 @@ def _saga_recovery(details: object) -> list[Line]:
 
 
 _RENDERERS: dict[str, Callable[[object], list[Line]]] = {
+    "blueprint_loader": _blueprint_loader,
     "dns_config_external": _dns_config,
     "dns_config_internal": _dns_config,
     "dns_propagation_external": _dns_propagation,
@@ -161,6 +190,7 @@ _RENDERERS: dict[str, Callable[[object], list[Line]]] = {
     "dns_servers_external": _dns_servers,
     "dns_servers_internal": _dns_servers,
     "external_endpoints": _external_endpoints,
+    "reconfigurator_config_watcher": _reconfigurator_config,
     "saga_recovery": _saga_recovery,
     "session_cleanup": _session_cleanup,
 }

@@ -117,7 +117,7 @@ def test_an_edit_that_makes_no_sense_is_refused(edits: list[Edit], reason: str) 
 
 
 def test_a_plan_expunges_the_sleds_that_are_gone_once() -> None:
-    planned = plan(INITIAL, child_metadata(2), expunged_sleds=[SECOND_SLED])
-    assert planned.sleds == edited_child(INITIAL, ExpungeSled(SECOND_SLED)).sleds
-    assert plan(planned, child_metadata(3), expunged_sleds=[SECOND_SLED]).sleds == planned.sleds
-    assert plan(INITIAL, child_metadata(2), expunged_sleds=[]).sleds == INITIAL.sleds
+    edits = plan(INITIAL, expunged_sleds=[SECOND_SLED])
+    assert edits == (ExpungeSled(SECOND_SLED),)
+    assert plan(edited_child(INITIAL, *edits), expunged_sleds=[SECOND_SLED]) == ()
+    assert plan(INITIAL, expunged_sleds=[]) == ()

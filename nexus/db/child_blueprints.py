@@ -1,0 +1,88 @@
+"""Storing children of stored blueprints: edited by somebody, or planned.
+
+Neither makes the child the target. Both may be run again after a commit whose answer was lost: then the child is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus.db.blueprint_target import read_target
+from nexus.db.blueprints import find_blueprint, insert_blueprint, read_blueprint
+from nexus.db.dns import read_newest_dns_versions
+from nexus.db.sleds import list_expunged_sleds
+from nexus.deployment.blueprint import FromEdit, FromPlanner
+from nexus.deployment.edits import ChildMetadata, EditRefused, child, edits_comment
+from nexus.deployment.planner import plan
+from nexus.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from nexus.db.connection import Connection
+    from nexus.deployment.blueprint import Blueprint, BlueprintSource
+    from nexus.deployment.edits import Edit
+    from nexus.ids import BlueprintId
+
+
+async def store_edited_blueprint(
+    connection: Connection,
+    parent_id: BlueprintId,
+    edits: Sequence[Edit],
+    *,
+    blueprint_id: BlueprintId,
+    creator: str,
+    comment: str | None,
+    now: datetime,
+) -> Blueprint:
+    """Raises ObjectNotFound for the parent, InvalidRequest for edits that make no sense in it."""
+    parent = await read_blueprint(connection, parent_id)
+    comment = edits_comment(edits) if comment is None else comment
+    try:
+        return await _store_child(
+            connection, parent, edits, FromEdit(), blueprint_id=blueprint_id, creator=creator, comment=comment, now=now
+        )
+    except EditRefused as error:
+        raise InvalidRequest(str(error)) from error
+
+
+async def store_planned_blueprint(
+    connection: Connection, *, blueprint_id: BlueprintId, creator: str, now: datetime
+) -> Blueprint:
+    """The child of the target that the planner wants, be it like the target."""
+    target = await read_blueprint(connection, (await read_target(connection)).target_id)
+    edits = plan(target, expunged_sleds=await list_expunged_sleds(connection))
+    comment = edits_comment(edits)
+    return await _store_child(
+        connection, target, edits, FromPlanner(), blueprint_id=blueprint_id, creator=creator, comment=comment, now=now
+    )
+
+
+async def _store_child(
+    connection: Connection,
+    parent: Blueprint,
+    edits: Sequence[Edit],
+    source: BlueprintSource,
+    *,
+    blueprint_id: BlueprintId,
+    creator: str,
+    comment: str,
+    now: datetime,
+) -> Blueprint:
+    stored = await find_blueprint(connection, blueprint_id)
+    if stored is not None:
+        return stored
+    versions = await read_newest_dns_versions(connection)
+    metadata = ChildMetadata(
+        id=blueprint_id,
+        time_created=now,
+        creator=creator,
+        comment=comment,
+        source=source,
+        internal_dns_version=versions["internal"],
+        external_dns_version=versions["external"],
+    )
+    made = child(parent, metadata, edits)
+    await insert_blueprint(connection, made)
+    return made
