@@ -55,7 +55,7 @@ CLAIM_CHECK_PERIOD_S = 0.2
 DEADLINE_S = 60
 """Only bounds what hangs. What a stopped process has locked is free after 5 s, see `nexus.saga.postgres.fence`."""
 
-LOAD = (ProvisionParams(), ProvisionParams(fail=("server",)), ProvisionParams(fail=("interface",)))
+LOAD = (ProvisionParams(), ProvisionParams(fail=("server",)), ProvisionParams(fail=("network/interface",)))
 
 READ_OLDER_EVENTS = """
 SELECT event.saga_id::text, node_id, event_type, event.claim, log_index, event_time <= adopted.time
