@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nexus.saga.errors import SagaLost
     from nexus.saga.execution import Outcome
     from nexus.saga.executor import SagaExecutor
-    from nexus.saga.injection import Injection
+    from nexus.saga.injection import Injection, InjectionState
     from nexus.saga.store import Claim
 
 
@@ -73,6 +73,10 @@ class HeldSaga:
             return None
         executor = self._executor
         return SagaDetails(self.status(), executor.execution.dag, executor.nodes(), executor.injections.states())
+
+    def injections(self) -> tuple[InjectionState, ...]:
+        """None are left once the details are dropped."""
+        return () if self._executor is None else self._executor.injections.states()
 
     def inject(self, injection: Injection) -> None:
         """Raises InjectionRefused."""

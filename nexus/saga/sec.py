@@ -320,9 +320,7 @@ class Sec:
         self._log.warning("saga cannot be run here; it waits", reason=str(error), **_fields(held))
 
     def _log_injections(self, held: HeldSaga) -> None:
-        details = held.details()
-        assert details is not None, "they are dropped later"
-        for state in details.injections:
+        for state in held.injections():
             if not state.fired:
                 self._log.warning("injection never fired", injection=describe(state.injection), **_fields(held))
 
