@@ -256,14 +256,14 @@ class SagaDag:
                 )
 
     def _check_names(self) -> None:
-        names = Counter(
+        names = [
             (node.name, self.subsaga_of(node_id))
             for node_id in self._ids()
             if isinstance(node := self.nodes[node_id], NamedNode)
-        )
-        for (name, _), count in names.items():
-            if count > 1:
-                raise self._invalid(f'{count} nodes are called "{name}"')
+        ]
+        if len(set(names)) < len(names):
+            ((name, _), count), *_ = Counter(names).most_common(1)
+            raise self._invalid(f'{count} nodes are called "{name}"')
 
 
 class _WireGraph(msgspec.Struct):
