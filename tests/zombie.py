@@ -22,7 +22,7 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -185,15 +185,16 @@ def child(run: Callable[[Tell], Awaitable[None]]) -> Iterator[Child]:
             os._exit(1)
         os._exit(0)
     os.close(writing)
-    ended_well = False
+    ended_well, code = False, 1
     with os.fdopen(reading) as news:
         try:
             yield Child(pid, news)
             ended_well = not news.read()
         finally:
-            if not ended_well:
-                os.kill(pid, signal.SIGKILL)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with suppress(ProcessLookupError, ChildProcessError):  # if it was waited for already
+                if not ended_well:
+                    os.kill(pid, signal.SIGKILL)
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     check(code == 0, f"a process ended with {code}")
 
 
@@ -203,7 +204,8 @@ def run_round(url: str, connection: psycopg.Connection, seed: int, *, wait_for_t
         waiting = set(holder.told("waiting")["waiting"])
         time.sleep(random.Random(seed).uniform(0, LONGEST_RUN_S))
         os.kill(holder.pid, signal.SIGSTOP)
-        os.waitpid(holder.pid, os.WUNTRACED)
+        _, status = os.waitpid(holder.pid, os.WUNTRACED)
+        check(os.WIFSTOPPED(status), "the holder had ended before it was stopped")
         with child(partial(adopt_and_finish, url)) as heir:
             adoption = heir.told("moved")
             moved = set(adoption["moved"])
