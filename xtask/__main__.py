@@ -7,7 +7,7 @@ import sys
 
 from xtask.bootstrap import DEV_LOCKS, RUNTIME_LOCKS, end_on_interrupt, enter_current
 
-DEV_COMMANDS = ("check", "fuzz", "test")
+DEV_COMMANDS = ("check", "check-guarantees", "fuzz", "test")
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ CHECKS = (
     Step("types", ("-m", "mypy")),
 )
 LAYERING = Step("layering", ("-m", "pytest", "--quiet", LAYERING_TEST))
+GUARANTEES = Step("guarantees", ("-m", "xtask", "check-guarantees"))
 
 
 def check() -> int:
@@ -46,14 +47,15 @@ def check() -> int:
 
 
 def test(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
-    """Run ruff and mypy --strict, then the tests, layering included. All of them run, whichever fails.
+    """Run ruff and mypy --strict, the tests, layering included, and check-guarantees. All run, whichever fails.
 
     Parameters
     ----------
     arguments
-        Passed on to pytest.
+        Passed on to pytest, to run some of the tests; then without check-guarantees.
     """
-    return _run_all((*CHECKS, Step("tests", ("-m", "pytest", *arguments))))
+    tests = Step("tests", ("-m", "pytest", *arguments))
+    return _run_all((*CHECKS, tests) if arguments else (*CHECKS, tests, GUARANTEES))
 
 
 def _run_all(steps: tuple[Step, ...]) -> int:
@@ -70,7 +72,7 @@ def summary(outcomes: list[Outcome]) -> str:
     lines = ["xtask: summary"]
     for outcome in outcomes:
         verdict = "passed" if outcome.status == 0 else f"FAILED with status {outcome.status}"
-        line = f"{outcome.step.name:10}{outcome.seconds:6.1f} s  {verdict}"
+        line = f"{outcome.step.name:11}{outcome.seconds:6.1f} s  {verdict}"
         if outcome.status:
             line += f": python {shlex.join(outcome.step.arguments)}"
         lines.append(line)

@@ -26,6 +26,9 @@ app.command("xtask.omicron_dev:app", name="omicron-dev", help="Run a simulated c
 app.command("xtask.db_dev:app", name="db-dev", help="Run an ephemeral database alone.")
 app.command("xtask.checks:test", name="test", help="Check, then run all tests.")
 app.command("xtask.checks:check", name="check", help="Lint, formatting, types and layering.")
+app.command(
+    "xtask.guarantees:check_guarantees", name="check-guarantees", help="Break each guarantee, and see its test fail."
+)
 app.command("xtask.fuzz:app", name="fuzz", help="Run property tests with many examples.")
 app.command("xtask.bench:app", name="bench", help="Measure the stack, as ratios to a floor in the same run.")
 

@@ -283,6 +283,18 @@ async def test_creation_tells_whether_it_can_have_happened(database_url: str) ->
         assert await rows(pool, "SELECT count(*) FROM saga_claim") == [(1,)]
 
 
+async def test_g5_events_in_doubt_are_written_again_and_are_there_once(conninfo: str) -> None:
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        flaky = FlakyPool(pool)
+        async with serving(flaky) as store:
+            log = await store.create(NEW)
+            log.enqueue(STARTED)
+            log.enqueue(SUCCEEDED)
+            flaky.lose_after = 2
+            await log.durable()
+        assert await events_of(pool, SAGA_ID) == [(0, "started"), (0, "succeeded")]
+
+
 async def test_an_end_that_was_committed_in_doubt_is_not_taken_for_a_lost_claim(conninfo: str) -> None:
     async with open_pool(conninfo, log=KeptLog()) as pool:
         flaky = FlakyPool(pool)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from xtask import checks
-from xtask.checks import CHECKS, LAYERING, Outcome, Step, summary
+from xtask.checks import CHECKS, GUARANTEES, LAYERING, Outcome, Step, summary
 from xtask.cli import run
 
 
@@ -20,7 +20,10 @@ def test_a_group_alone_is_helped_on_stderr(arguments: list[str], capsys: pytest.
 def test_help_that_was_asked_for_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     out, err = capsys.readouterr()
-    assert all(command in out for command in ("omicron-dev", "db-dev", "test", "check", "bench", "bootstrap"))
+    assert all(
+        command in out
+        for command in ("omicron-dev", "db-dev", "test", "check", "check-guarantees", "fuzz", "bench", "bootstrap")
+    )
     assert err == ""
 
 
@@ -50,10 +53,14 @@ class TestChecks:
         assert run(["test", "-k", "not slow", "-x", "tests/unit"]) == 1
         assert ran == [*CHECKS, Step("tests", ("-m", "pytest", "-k", "not slow", "-x", "tests/unit"))]
 
+    def test_a_test_of_everything_checks_the_guarantees(self, ran: list[Step]) -> None:
+        assert run(["test"]) == 1
+        assert ran == [*CHECKS, Step("tests", ("-m", "pytest")), GUARANTEES]
+
     def test_the_summary_says_how_to_run_what_failed(self) -> None:
         outcomes = [Outcome(CHECKS[0], status=0, seconds=0.04), Outcome(CHECKS[1], status=1, seconds=12.3)]
         assert summary(outcomes) == (
             "xtask: summary\n"
-            "lint         0.0 s  passed\n"
-            "format      12.3 s  FAILED with status 1: python -m ruff format --check\n"
+            "lint          0.0 s  passed\n"
+            "format       12.3 s  FAILED with status 1: python -m ruff format --check\n"
         )
