@@ -132,14 +132,15 @@ class SagaExecutor:
                 raise
         finally:
             self._ended = True
-            for event in self._succeeded.values():
-                event.set()
+            self._wake()
         assert self._refusal is not None, "nothing else cancels the nursery's scope"
         raise self._refusal
 
     def lose(self, lost: SagaLost) -> None:
-        """Stop: the claim is not in force any more."""
+        """Stop: the claim is not in force any more. Who waits for a node is told, also of a saga that was never run."""
         self._saga_log.refuse(lost)
+        self._refusal = self._refusal or lost
+        self._wake()
 
     async def wait_succeeded(self, node_id: NodeId) -> None:
         """Wait until the node's `succeeded` is durable.
@@ -154,6 +155,10 @@ class SagaExecutor:
                 raise SagaEnded(f'saga {self._saga_id} is not running any more, and its node "{name}" did not succeed')
             await self._succeeded.setdefault(node_id, trio.Event()).wait()
         await self._durable()
+
+    def _wake(self) -> None:
+        for event in self._succeeded.values():
+            event.set()
 
     def nodes(self) -> tuple[NodeDetails, ...]:
         """Every node as it is now, by node id; the end of what has happened last may not be durable yet."""

@@ -554,6 +554,18 @@ async def test_g4_a_saga_that_only_waits_is_given_up_when_the_claims_are_checked
         assert await sec.check_claims() == []
 
 
+async def test_g4_who_waits_for_a_node_of_a_saga_without_its_code_hears_that_it_is_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = InMemorySecStore()
+    await parked(store)
+    async with running(store, alike(action("elsewhere"))) as sec:
+        await sec.recover(SAGA_ID)
+        adopt(store)
+        with trio.fail_after(2 * CLAIM_CHECK_PERIOD_S), pytest.raises(SagaLost, match=f"by SEC {OTHER_SEC_ID}"):
+            await sec.wait_succeeded(SAGA_ID, "n1")
+
+
 async def test_claims_are_checked_again_after_the_store_was_away(autojump_clock: trio.testing.MockClock) -> None:
     store = InMemorySecStore()
     gate, log = Gate(), KeptLog()
