@@ -6,7 +6,9 @@ log is a list in the order in which it was written.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -103,13 +105,18 @@ def never(verb: str, node: int) -> bool:
     return False
 
 
+async def one_step(claim: int) -> None:
+    await trio.lowlevel.checkpoint()
+
+
 @dataclass
 class World:
     """What the actions of a saga of some shape do. It outlives every process.
 
     Each action makes the resource of its node, or fails and leaves none; each undo removes it, or fails, for good or
     for now as `passes` says. `durable` is asked at the beginning of a call for the log as it is durable then,
-    `has_written` whether anything was written under the caller's claim. A call takes as long as `pause`.
+    `has_written` whether anything was written under the caller's claim. A call takes as long as `pause`, which is told
+    the caller's claim.
     """
 
     shape: Shape
@@ -117,10 +124,16 @@ class World:
     durable: Callable[[], Sequence[NodeEvent]]
     has_written: Callable[[int], bool] = lambda claim: True
     passes: Chooser = never
-    pause: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    pause: Callable[[int], Awaitable[None]] = one_step
     resources: set[int] = field(default_factory=set)
     calls: list[tuple[str, int]] = field(default_factory=list)
+    under_way: Counter[tuple[str, int]] = field(default_factory=Counter)
+    passed: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """How often an undo failed for now, by claim and node."""
+
     failures: set[tuple[str, int]] = field(default_factory=set)
+    """For good, or for now but once too often."""
+
     claim: int = 0
     violations: list[str] = field(default_factory=list)
 
@@ -146,11 +159,17 @@ class World:
         elif verb == "act" or not failed:
             self.resources.discard(node)
         if failed:
-            self.failures.add((verb, node))
+            self.passed[claim, node] = self._passing(verb, node, claim)
+            if self.passed[claim, node] in (0, UNDO_CALLS):
+                self.failures.add((verb, node))
         return not failed
+
+    def _passing(self, verb: str, node: int, claim: int) -> int:
+        return self.passed[claim, node] + 1 if verb == "undo" and self.passes(verb, node) else 0
 
     def check_end(self, events: Iterable[NodeEvent], end: str) -> None:
         assert not self.violations
+        assert not self.under_way.total(), f"still under way: {+self.under_way}"
         log = LogOracle(self.shape).read(brief(events))
         assert log.end() == end
         parts = list(enumerate(self.shape.parts))
@@ -181,7 +200,8 @@ class World:
 
     async def _act(self, context: ActionContext[object]) -> str:
         node = self._begin_noting("act", context)
-        await self.pause()
+        with self._noting_under_way("act", node):
+            await self.pause(context.claim)
         if not self.finish("act", node, context.claim):
             raise ActionFailure({"node": node})
         return f"made by {node}"
@@ -190,9 +210,18 @@ class World:
         node = self._begin_noting("undo", context)
         output = context.lookup(context.node_name.rpartition("/")[2], object)
         self._note(output == self._output(node), f"undo of node {node} sees the output {output}")
-        await self.pause()
+        with self._noting_under_way("undo", node):
+            await self.pause(context.claim)
         if not self.finish("undo", node, context.claim):
-            raise ActionFailure({"node": node}, retryable=self.passes("undo", node))
+            raise ActionFailure({"node": node}, retryable=self.passed[context.claim, node] > 0)
+
+    @contextmanager
+    def _noting_under_way(self, verb: str, node: int) -> Iterator[None]:
+        self.under_way[verb, node] += 1
+        try:
+            yield
+        finally:
+            self.under_way[verb, node] -= 1
 
     def _output(self, node: int) -> object:
         maker = self.shape.maker(node)

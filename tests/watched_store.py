@@ -1,6 +1,8 @@
 """The store in memory, watched: who took the saga when, and what was written after that.
 
-`piecemeal` makes its logs durable one write at a time, as a store may: then a crash leaves any prefix.
+Its questions and its answers are on their way as long as `lag`; a creation whose answer is on its way when the store
+goes away is in doubt. `piecemeal` makes its logs durable one write at a time, as a store may: then a crash leaves any
+prefix.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nexus.saga.errors import OutcomeUnknown
 from nexus.saga.store import InMemorySecStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
 
     from nexus.saga.errors import SagaError, SagaLost
     from nexus.saga.ids import SagaId, SecId
@@ -20,21 +23,40 @@ if TYPE_CHECKING:
 
 
 class WatchedStore(InMemorySecStore):
-    def __init__(self, *, piecemeal: bool) -> None:
+    def __init__(self, *, piecemeal: bool, lag: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
+        self._lag = lag
+        self._away = False
         self._piecemeal = piecemeal
         self._takings: list[tuple[SagaId, int, int, int]] = []
 
+    def go_away(self) -> None:
+        super().go_away()
+        self._away = True
+
+    def come_back(self) -> None:
+        super().come_back()
+        self._away = False
+
     async def create(self, saga: NewSaga) -> SagaLogWriter:
-        return self._log(await super().create(saga))
+        await self._lag()
+        log = await super().create(saga)
+        await self._lag()
+        if self._away:
+            raise OutcomeUnknown("the answer was lost")
+        return self._log(log)
 
     async def load(self, claim: Claim) -> StoredSaga:
+        await self._lag()
         stored = await super().load(claim)
+        await self._lag()
         return replace(stored, log=self._log(stored.log))
 
     async def claim(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:
+        await self._lag()
         claim = await super().claim(saga_id, sec_id=sec_id)
         self._note_taking(saga_id)
+        await self._lag()
         return claim
 
     async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
