@@ -43,7 +43,7 @@ def ask(query: dns.message.Message | bytes, *, transport: Transport = Transport.
 
 
 def query(name: str, kind: str = "A", *, payload: int | None = None) -> dns.message.QueryMessage:
-    return dns.message.make_query(name, kind, use_edns=payload is not None and 0, payload=payload or 1232)
+    return dns.message.make_query(name, kind, use_edns=payload is not None and 0, payload=payload or 1232, id=7)
 
 
 def section(rrsets: list[dns.rrset.RRset]) -> list[str]:
