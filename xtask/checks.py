@@ -40,6 +40,9 @@ CHECKS = (
 LAYERING = Step("layering", ("-m", "pytest", "--quiet", LAYERING_TEST))
 GUARANTEES = Step("guarantees", ("-m", "xtask", "check-guarantees"))
 
+IN_TWO_PROCESSES = ("--numprocesses=2", "--dist=loadfile")
+"""Much of a test is waiting for other processes. Only one file listens on fixed ports, so those stay in one process."""
+
 
 def check() -> int:
     """Run ruff, mypy --strict and the layering test. All of them run, whichever fails."""
@@ -52,9 +55,10 @@ def test(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> in
     Parameters
     ----------
     arguments
-        Passed on to pytest, to run some of the tests; then without check-guarantees.
+        Passed on to pytest, to run some of the tests; then without check-guarantees. The tests run in two processes:
+        `-n 0` for one, as `--pdb` needs it.
     """
-    tests = Step("tests", ("-m", "pytest", *arguments))
+    tests = Step("tests", ("-m", "pytest", *IN_TWO_PROCESSES, *arguments))
     return _run_all((*CHECKS, tests) if arguments else (*CHECKS, tests, GUARANTEES))
 
 

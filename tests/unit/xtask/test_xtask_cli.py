@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from xtask import checks
-from xtask.checks import CHECKS, GUARANTEES, LAYERING, Outcome, Step, summary
+from xtask.checks import CHECKS, GUARANTEES, IN_TWO_PROCESSES, LAYERING, Outcome, Step, summary
 from xtask.cli import run
 
 
@@ -51,11 +51,14 @@ class TestChecks:
 
     def test_test_hands_its_arguments_to_pytest(self, ran: list[Step]) -> None:
         assert run(["test", "-k", "not slow", "-x", "tests/unit"]) == 1
-        assert ran == [*CHECKS, Step("tests", ("-m", "pytest", "-k", "not slow", "-x", "tests/unit"))]
+        assert ran == [
+            *CHECKS,
+            Step("tests", ("-m", "pytest", *IN_TWO_PROCESSES, "-k", "not slow", "-x", "tests/unit")),
+        ]
 
     def test_a_test_of_everything_checks_the_guarantees(self, ran: list[Step]) -> None:
         assert run(["test"]) == 1
-        assert ran == [*CHECKS, Step("tests", ("-m", "pytest")), GUARANTEES]
+        assert ran == [*CHECKS, Step("tests", ("-m", "pytest", *IN_TWO_PROCESSES)), GUARANTEES]
 
     def test_the_summary_says_how_to_run_what_failed(self) -> None:
         outcomes = [Outcome(CHECKS[0], status=0, seconds=0.04), Outcome(CHECKS[1], status=1, seconds=12.3)]
