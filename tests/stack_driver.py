@@ -146,6 +146,17 @@ class Result:
     stderr: str
 
 
+def processes_of(place: str) -> dict[int, str]:
+    """Processes that have something in the directory `place`, or the file `place` at the end, on their command line.
+
+    Postgres, Nexuses and the watchdog of a stack all name its directory.
+    """
+    ps = ["ps", "-ww", "-e", "-o", "pid=", "-o", "stat=", "-o", "args="]  # without -ww a line may be cut
+    listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout
+    lines = [line.split(None, 2) for line in listed.splitlines()]
+    return {int(pid): args for pid, state, args in lines if f"{place}/" in f"{args}/" and not state.startswith("Z")}
+
+
 def omdb(*argv: str, env: dict[str, str] | None = None) -> Result:
     """Run one omdb command to its end."""
     return _run_to_the_end("omdb", *argv, env=env)

@@ -12,20 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from stack_driver import REPO, RunAll, clean_environment, eventually, program, run_all, xtask
-
-
-def processes_of(directory: str) -> list[str]:
-    """Command lines of what still runs for a stack: Postgres, Nexuses and the watchdog all name its directory."""
-    listed = subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if f"{directory}/" in f"{line}/" and not line.startswith("Z")]
+from stack_driver import REPO, RunAll, clean_environment, eventually, processes_of, program, run_all, xtask
 
 
 def left_behind(stack: RunAll) -> list[str]:
     directory = stack.facts["directory"]
     addresses = [stack.facts["database"]["address"], *(nexus["internal_address"] for nexus in stack.facts["nexuses"])]
     return [
-        *processes_of(directory),
+        *processes_of(directory).values(),
         *(address for address in addresses if answers(address)),
         *([directory] if Path(directory).exists() else []),
     ]
@@ -68,7 +62,7 @@ def test_without_its_database_the_stack_says_so_and_ends() -> None:
         assert kept is not None
         assert Path(kept[1]) == directory
         assert {path.suffix for path in directory.iterdir()} == {".log"}
-        assert processes_of(stack.facts["directory"]) == []
+        assert processes_of(stack.facts["directory"]) == {}
         for path in directory.iterdir():
             path.unlink()
         directory.rmdir()
@@ -138,7 +132,7 @@ def test_nobody_reads_the_summary() -> None:
     )
     assert (done.returncode, done.stdout) == (128 + signal.SIGPIPE, "omicron-dev: setting up all services ... \n")
     assert "Traceback" not in done.stderr
-    assert processes_of(f"omicron-dev-{os.geteuid()}/unread") == []
+    assert processes_of(f"omicron-dev-{os.geteuid()}/unread") == {}
 
 
 def test_a_frozen_launcher_holds_up_nobody_else() -> None:
