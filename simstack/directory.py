@@ -134,12 +134,18 @@ def _claim(root: Path, name: str, *, account: Account | None) -> StackDirectory:
                 try:
                     path.mkdir(mode=0o700)
                 except FileExistsError:
-                    raise DirectoryError(f"{path} exists: a stack of that name is running, or was kept") from None
+                    raise DirectoryError(_why_taken(path)) from None
                 path.chmod(mode)
                 lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 assert try_flock(lock), "the lock of a new directory was held"
                 return StackDirectory(path, lock)
     raise DirectoryError(f"{root} does not stay: something removes it")
+
+
+def _why_taken(path: Path) -> str:
+    if (path / LOCK_NAME).exists():
+        return f"a stack named {path.name} is running already, in {path}"
+    return f"{path} exists: the logs of a stack of that name were kept; remove them first"
 
 
 def _remove(path: Path) -> None:

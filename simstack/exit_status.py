@@ -12,6 +12,9 @@ class ExitStatus:
 
     returncode: int
 
+    def is_by_signal(self, *names: str) -> bool:
+        return any(self.returncode == -signal.Signals[name] for name in names)
+
     def __str__(self) -> str:
         if self.returncode >= 0:
             return f"exited with status {self.returncode}"

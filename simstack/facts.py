@@ -14,11 +14,16 @@ import msgspec
 
 
 class NexusFacts(msgspec.Struct, frozen=True):
+    """A Nexus that the launcher started, running or not. It keeps its addresses from one start to the next."""
+
     id: UUID
     external_address: str
     internal_address: str
     pid: int
+    """Of its process, or of the last one that it had."""
     log: str
+    config: str
+    """Its configuration file, which is read at each start of it."""
 
 
 class DatabaseFacts(msgspec.Struct, frozen=True):
@@ -76,14 +81,13 @@ def environment(facts: StackFacts) -> dict[str, str]:
     }
 
 
-ServiceState: TypeAlias = Literal["starting", "running", "stopped", "exited"]
+ServiceState: TypeAlias = Literal["starting", "running", "paused", "stopped", "killed", "exited"]
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
     """One service as its owner, the launcher, sees it; whether it answers is for the reader to try.
 
-    `state` is `starting`, `running`, `stopped` (asked for) or `exited`; `detail` says what it waits for or how
-    it ended.
+    `paused`, `stopped` and `killed` were asked for, `exited` was not; `detail` says what it waits for or how it ended.
     """
 
     name: str
@@ -93,6 +97,14 @@ class ServiceStatus(msgspec.Struct, frozen=True):
     pid: int
     uptime_s: float
     detail: str = ""
+
+
+class NexusOutcome(msgspec.Struct, frozen=True):
+    """What became of a Nexus that a command was about: `outcome` goes on from its name, as in `is paused`."""
+
+    name: str
+    facts: NexusFacts
+    outcome: str
 
 
 class StackStatus(msgspec.Struct, frozen=True):

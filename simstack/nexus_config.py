@@ -111,3 +111,21 @@ def write_nexus_config(template: NexusTemplate, settings: NexusSettings, path: P
         content["mgd"] = {f"switch{n}": {"address": str(address)} for n, address in enumerate(settings.gateways)}
     path.touch(mode=0o600)
     path.write_text(tomli_w.dumps(content))
+
+
+def settle_ports(path: Path, *, external_address: SocketAddr, internal_address: SocketAddr) -> None:
+    """Where a Nexus' own file leaves a port open, put in the one that it has got. All else in it stays.
+
+    A file that cannot be read is left as it is: Nexus says what is wrong with it.
+    """
+    try:
+        template = NexusTemplate.read(path)
+        is_open = 0 in (template.external_address.port, template.internal_address.port)
+    except BadNexusConfig:
+        return
+    if is_open:
+        deployment = template.content["deployment"]
+        for server, address in (("dropshot_external", external_address), ("dropshot_internal", internal_address)):
+            if SocketAddr.parse(deployment[server]["bind_address"]).port == 0:
+                deployment[server]["bind_address"] = str(address)
+        path.write_text(tomli_w.dumps(template.content))

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from simstack.watchdog import Watchdog
 
 TERMINATE_GRACE_S = 1.0
+PAUSE_POLL_S = 0.001
+"""A process stands still within microseconds of SIGSTOP, unless it waits for a disk."""
+
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 16384
 
@@ -65,6 +68,7 @@ class Child:
         self._process = process
         self._listener = listener
         self._exited = trio.Event()
+        self._was_paused = False
         self.exit_status: ExitStatus | None = None
         """None until it has ended and was reaped."""
 
@@ -105,10 +109,29 @@ class Child:
             self._process.send_signal(number)
 
     def pause(self) -> None:
-        """Stop it in its tracks, as a debugger or a frozen machine would."""
+        """Stop it in its tracks, as a debugger or a frozen machine would. It stands still a moment later."""
+        self._was_paused = True
         self.send_signal(signal.SIGSTOP)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it stands still at this moment, whoever paused it."""
+        if self._process.returncode is not None:
+            return False
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self._was_paused
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # it is dead and waits to be reaped
+            return False
+
+    async def wait_paused(self) -> None:
+        """Return when it stands still, or has ended."""
+        while not self.is_paused and self.exit_status is None:  # noqa: ASYNC110  (nothing here is told by an event)
+            await trio.sleep(PAUSE_POLL_S)
+
     def resume(self) -> None:
+        self._was_paused = False
         self.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:

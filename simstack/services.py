@@ -36,6 +36,9 @@ class ServiceBoard:
         self._entries[name] = _Entry(protocol, since=time.monotonic())
         self.awaits(name, awaits)
 
+    def has_process(self, name: str, *, pid: int) -> None:
+        self._entries[name].pid = pid
+
     def awaits(self, name: str, what: str) -> None:
         self._entries[name].detail = f"waits for {what}"
         self._progress.awaits(name, what)
@@ -47,7 +50,7 @@ class ServiceBoard:
         entry.state, entry.address, entry.pid, entry.detail = "running", str(address), pid, ""
         self._progress.is_up(name, entry.address)
 
-    def ended(self, name: str, state: Literal["stopped", "exited"], detail: str) -> None:
+    def ended(self, name: str, state: Literal["stopped", "killed", "exited"], detail: str) -> None:
         entry = self._entries[name]
         entry.state, entry.detail, entry.since = state, detail, time.monotonic()
 

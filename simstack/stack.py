@@ -27,13 +27,16 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 from simstack import rack_setup
-from simstack.control import SOCKET_NAME, ControlError, Handler, serve_control
+from simstack.control import SOCKET_NAME, serve_control
+from simstack.control_verbs import control_verbs
 from simstack.directory import JOURNAL_NAME, stack_directory, stacks_root
 from simstack.errors import SimstackError
 from simstack.facts import StackFacts, StackStatus
+from simstack.launched_nexus import LaunchedNexus, say_nothing
 from simstack.loopback import reserved_ports
 from simstack.progress import Progress, Silent
 from simstack.shipped import config_file
@@ -43,17 +46,18 @@ from simstack.sweep import sweep
 from simstack.watchdog import watching
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from simstack.gateway.sp_sim import SpSimConfig
-    from simstack.process import Child
-    from simstack.stack_plan import StackPlan
+    from simstack.stack_plan import ReservePort, StackPlan
 
-__all__ = ["NexusOptions", "SimstackError", "Stack", "open_stack"]
+__all__ = ["LaunchedNexus", "NexusOptions", "SimstackError", "Stack", "open_stack"]
 
 START_TIMEOUT_S = 120.0
 """How long the stack may take to come up. Upstream gives each step 600 s; a first start here makes a template."""
+
+PAUSED = "SIGSTOP; `nexus resume` lets it go on"
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 """A stack's name is a directory, and part of the address of a unix socket, which has room for 103 bytes."""
@@ -89,6 +93,7 @@ async def open_stack(
         sp_sim = _load_sp_sim(gateway_config) if gateway_config is not None else None
         async with _open_planned(
             plan,
+            reserve_port,
             sp_sim,
             name=name,
             keep_logs=keep_logs,
@@ -101,6 +106,7 @@ async def open_stack(
 @asynccontextmanager
 async def _open_planned(
     plan: StackPlan,
+    reserve_port: ReservePort,
     sp_sim: SpSimConfig | None,
     *,
     name: str | None,
@@ -112,7 +118,7 @@ async def _open_planned(
     name = name or _unused_name(root)
     await trio.to_thread.run_sync(sweep, root)
     with stack_directory(root, name=name, keep=keep_logs) as directory, watching(directory) as watchdog:
-        startup = Startup(plan, directory.path, watchdog, progress)
+        startup = Startup(plan, directory.path, watchdog, progress, reserve_port=reserve_port)
         startup.announce()
         body_error: Exception | None = None
         try:
@@ -126,12 +132,11 @@ async def _open_planned(
                                 startup,
                                 server_nursery,
                                 nexus_nursery,
-                                nexus_count=len(plan.launched),
                                 load_sp_sim=lambda: sp_sim or _load_sp_sim(config_file("sp-sim.toml")),
                             )
                         stack = Stack(startup, facts)
                         control_path = directory.path / SOCKET_NAME
-                        await server_nursery.start(partial(serve_control, control_path, stack.control_verbs()))
+                        await server_nursery.start(partial(serve_control, control_path, control_verbs(stack)))
                         server_nursery.start_soon((await startup.database.get()).refill_spare)
                         try:
                             yield stack
@@ -188,13 +193,11 @@ async def _come_up(
     server_nursery: trio.Nursery,
     nexus_nursery: trio.Nursery,
     *,
-    nexus_count: int,
     load_sp_sim: Callable[[], SpSimConfig],
 ) -> StackFacts:
     """Start everything in the nurseries of the caller, in whose scope it all lives on."""
     # Processes first: they import in parallel to what this process imports for its own servers.
-    for index in range(nexus_count):
-        await nexus_nursery.start(startup.run_nexus, index)
+    await nexus_nursery.start(startup.fleet.run)
     server_nursery.start_soon(startup.run_internal_dns)
     server_nursery.start_soon(startup.run_external_dns)
     sp_sim = load_sp_sim()
@@ -222,19 +225,37 @@ def _remove_all_but_logs(directory: Path) -> None:
 
 
 class Stack:
-    """A stack that is up. `facts` say where everything listens."""
+    """A stack that is up."""
 
     def __init__(self, startup: Startup, facts: StackFacts) -> None:
         self._startup = startup
+        self._facts_at_start = facts
         self._database_order = trio.Lock()
         self._since = time.monotonic()
-        self.facts = facts
+        self._is_to_end = trio.Event()
+        self._whoever_ends_it_waits = False
 
-    async def nexus(self, number: int) -> Child:
-        """The process of a launched Nexus, numbered from 1: to kill, pause or resume. Raises SimstackError."""
-        if not 1 <= number <= len(self._startup.nexuses):
-            raise SimstackError(f"there is no Nexus {number}: this stack launched 1 to {len(self._startup.nexuses)}")
-        return await self._startup.nexuses[number - 1].get()
+    @property
+    def facts(self) -> StackFacts:
+        """Where everything listens; `nexuses` are those launched so far, running or not."""
+        nexuses = [nexus.facts() for nexus in self._startup.fleet.nexuses]
+        return msgspec.structs.replace(self._facts_at_start, nexuses=nexuses)
+
+    def nexus(self, which: int | str | None = None) -> LaunchedNexus:
+        """A launched Nexus: to kill, pause, stop and so on. Raises SimstackError, which names those that there are.
+
+        `which` is its number from 1, or its name, its id or the start of that; it may be left out where there is one.
+        """
+        return self._startup.fleet.find(None if which is None else str(which))
+
+    async def add_nexus(self, tell: Callable[[str], None] = say_nothing) -> LaunchedNexus:
+        """Launch one more, with an id of its own and on free ports, and wait until it is ready, as its `start` does.
+
+        Raises SimstackError; a Nexus that was started and is not ready is one of the stack's all the same.
+        """
+        nexus = self._startup.fleet.add()
+        await nexus.start(tell)
+        return nexus
 
     async def stop_database(self) -> None:
         """Stop Postgres in an orderly way and keep its data: an outage that was asked for."""
@@ -253,23 +274,25 @@ class Stack:
             self._startup.board.is_up(POSTGRES, cluster.address, pid=cluster.pid)
 
     def status(self) -> StackStatus:
-        return StackStatus(self.facts, time.monotonic() - self._since, self._startup.board.statuses())
+        paused = {nexus.name for nexus in self._startup.fleet.nexuses if nexus.is_paused}
+        services = [
+            msgspec.structs.replace(service, state="paused", detail=PAUSED) if service.name in paused else service
+            for service in self._startup.board.statuses()
+        ]
+        return StackStatus(self.facts, time.monotonic() - self._since, services)
 
-    def control_verbs(self) -> dict[str, Handler]:
-        """What the control socket can be asked for."""
+    async def until_down(self) -> None:
+        """Return when somebody has asked for the end of this stack (`omicron-dev down`): for who then leaves it."""
+        self._whoever_ends_it_waits = True
+        try:
+            await self._is_to_end.wait()
+        finally:
+            self._whoever_ends_it_waits = False
 
-        async def status() -> StackStatus:
-            return self.status()
-
-        return {
-            "status": status,
-            "db-stop": partial(_refusing, self.stop_database),
-            "db-start": partial(_refusing, self.start_database),
-        }
-
-
-async def _refusing(change: Callable[[], Awaitable[None]]) -> None:
-    try:
-        await change()
-    except SimstackError as exc:
-        raise ControlError(str(exc)) from exc
+    def take_down(self) -> None:
+        """Let `until_down` return. Raises SimstackError where nobody waits for it."""
+        if not self._whoever_ends_it_waits:
+            raise SimstackError(
+                f"stack {self.facts.name} belongs to a program that ends it by itself (pid {self.facts.pid})"
+            )
+        self._is_to_end.set()

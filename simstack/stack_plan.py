@@ -1,4 +1,4 @@
-"""Who is in a stack and where it will listen, decided before anything starts.
+"""Who is in a stack and where it will listen, decided before it starts.
 
 Reads one configuration file and tries which ports are free; everything else follows from the arguments.
 """
@@ -6,20 +6,22 @@ Reads one configuration file and tries which ports are free; everything else fol
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from dropshot.address import SocketAddr
 from dropshot.port_holder import describe_holder
 from simstack import rack_setup
 from simstack.errors import PortTaken, SimstackError
 from simstack.loopback import IPV4, check_port, loopback_hosts
-from simstack.nexus_config import NexusTemplate
+from simstack.nexus_config import NexusSettings, NexusTemplate
 from simstack.shipped import config_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
     from uuid import UUID
+
+    ReservePort: TypeAlias = Callable[[Sequence[str]], int]
 
 MAX_NEXUSES = 16
 
@@ -61,8 +63,22 @@ class StackPlan:
     second: PlannedNexus
     """In service from the start, but left for the user to start by hand."""
 
+    def settings(
+        self, planned: PlannedNexus, *, log: Path | None, gateways: tuple[SocketAddr, ...] = ()
+    ) -> NexusSettings:
+        """What is put into the configuration of a Nexus of this stack."""
+        return NexusSettings(
+            id=planned.id,
+            external_address=planned.external_address,
+            internal_address=planned.internal_address,
+            database_url=f"postgresql://root@{self.database}/omicron?sslmode=disable",
+            internal_dns=self.internal_dns,
+            log=log,
+            gateways=gateways,
+        )
 
-def plan_stack(options: NexusOptions, reserve_port: Callable[[Sequence[str]], int]) -> StackPlan:
+
+def plan_stack(options: NexusOptions, reserve_port: ReservePort) -> StackPlan:
     """`reserve_port` picks a port that is free on all of some hosts.
 
     Raises SimstackError: a bad option, a configuration file that cannot be used, a port that is taken."""
@@ -111,6 +127,17 @@ def plan_stack(options: NexusOptions, reserve_port: Callable[[Sequence[str]], in
         second_template=second_template,
         launched=(first, *others),
         second=second,
+    )
+
+
+def plan_another(host: str, reserve_port: ReservePort, *, number: int) -> PlannedNexus:
+    """A Nexus that joins a stack which runs already: where one places itself that rack setup did not know."""
+    return PlannedNexus(
+        id=rack_setup.launched_nexus_id(number),
+        sled_id=rack_setup.SLED_IDS[0],
+        external_address=SocketAddr(IPV4, reserve_port([IPV4])),
+        internal_address=SocketAddr(host, reserve_port([host])),
+        external_ip=IPV4,
     )
 
 

@@ -7,7 +7,6 @@ needs, and tells the board how it fares.
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,11 +19,12 @@ from dropshot.address import SocketAddr
 from simstack import rack_setup
 from simstack.cluster_config import ClusterConfig
 from simstack.errors import SimstackError
-from simstack.facts import DatabaseFacts, DnsFacts, GatewayFacts, NexusFacts, SiloFacts, StackFacts
+from simstack.facts import DatabaseFacts, DnsFacts, GatewayFacts, SiloFacts, StackFacts
+from simstack.log_files import LAUNCHER_LOG, gateway_log, log_path, nexus_log
 from simstack.loopback import IPV4
-from simstack.nexus_config import NexusSettings, write_nexus_config
+from simstack.nexus_config import write_nexus_config
+from simstack.nexus_fleet import NexusFleet
 from simstack.postgres import PostgresCluster, open_postgres
-from simstack.process import Child, ChildExited, ChildSpec, run_child
 from simstack.promise import Promise
 from simstack.services import ServiceBoard
 from simstack.shipped import schema_files
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from simstack.dns.config import DnsConfigParams
     from simstack.dns.store import DnsStore
     from simstack.gateway.sp_sim import SpSimConfig
+    from simstack.process import Child
     from simstack.progress import Progress
-    from simstack.stack_plan import PlannedNexus, StackPlan
+    from simstack.stack_plan import PlannedNexus, ReservePort, StackPlan
     from simstack.watchdog import Watchdog
 
 POSTGRES = "postgres"
@@ -48,11 +49,6 @@ EXTERNAL_DNS = "external DNS"
 SEED_GENERATION = 1
 SILO_GENERATION = 2
 """What external DNS serves once rack initialization has been propagated: the silo's name."""
-
-LAUNCHER_LOG = 0
-FIRST_NEXUS_LOG = 1
-FIRST_GATEWAY_LOG = 2
-"""Numbers in the names of log files: as upstream's, the gateways' are 2 and 3; the other Nexuses' come after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,15 @@ class DnsServer:
 class Startup:
     """The services of one stack on their way up. Each `run_…` is a task that lasts as long as its service."""
 
-    def __init__(self, plan: StackPlan, directory: Path, watchdog: Watchdog, progress: Progress) -> None:
+    def __init__(
+        self,
+        plan: StackPlan,
+        directory: Path,
+        watchdog: Watchdog,
+        progress: Progress,
+        *,
+        reserve_port: ReservePort,
+    ) -> None:
         self._plan = plan
         self._directory = directory
         self._watchdog = watchdog
@@ -77,8 +81,7 @@ class Startup:
         self.internal_dns: Promise[DnsServer] = Promise()
         self.external_dns: Promise[DnsServer] = Promise()
         self.gateways: tuple[Promise[SocketAddr], ...] = tuple(Promise() for _ in rack_setup.SWITCH_SLOTS)
-        self.nexuses: tuple[Promise[Child], ...] = tuple(Promise() for _ in plan.launched)
-        self.is_up = False
+        self.fleet = NexusFleet(plan, directory, reserve_port, watchdog=watchdog, board=self.board, progress=progress)
 
     def announce(self) -> None:
         """Put every service on the board, in the order in which people read them."""
@@ -88,14 +91,14 @@ class Startup:
             self.board.announce(f"{name} HTTP", "http", awaits="its port")
         for slot in rack_setup.SWITCH_SLOTS:
             self.board.announce(switch_name(slot), "http", awaits="its port")
-        for index in range(len(self.nexuses)):
-            self.board.announce(nexus_name(index), "http", awaits="its interpreter")
+        for nexus in self.fleet.nexuses:
+            self.board.announce(nexus.name, "http", awaits="its interpreter")
         if self._plan.host == IPV4:
             self._progress.note("note: this host has no IPv6, so all listens on 127.0.0.1 that else would on [::1]")
-        gateway_logs = [FIRST_GATEWAY_LOG + slot for slot in rack_setup.SWITCH_SLOTS]
-        nexus_logs = [_nexus_log(index) for index in range(len(self.nexuses))]
+        gateway_logs = [gateway_log(slot) for slot in rack_setup.SWITCH_SLOTS]
+        nexus_logs = [nexus_log(nexus.number) for nexus in self.fleet.nexuses]
         for number in sorted([LAUNCHER_LOG, *gateway_logs, *nexus_logs]):
-            path = self.log_path(number)
+            path = log_path(self._directory, number)
             self._progress.note(f"log file: {path}")
             self._progress.note(f'note: configured to log to "{path}"')
 
@@ -103,7 +106,7 @@ class Startup:
         """Never returns unless cancelled. Raises SimstackError when the server cannot start, or dies unasked."""
         config = ClusterConfig(
             directory=self._directory / "pg",
-            log_path=self.log_path("postgres"),
+            log_path=log_path(self._directory, "postgres"),
             schema=schema_files(),
             port=self._plan.database.port,
             settings=settings,
@@ -118,38 +121,6 @@ class Startup:
             self.database.keep(cluster)
             status = await cluster.wait_exit()
             raise SimstackError(f"postgres (pid {pid}) {status}: the stack cannot go on without its database")
-
-    async def run_nexus(self, index: int, *, task_status: trio.TaskStatus[None]) -> None:
-        """Returns when the process has ended; raises SimstackError if that was before the stack was up."""
-        name = nexus_name(index)
-        planned = self._plan.launched[index]
-        config_path = self._directory / f"{name}.toml"
-        log_path = self.log_path(_nexus_log(index))
-        write_nexus_config(self._plan.template, self._settings(planned, log=log_path), config_path)
-        spec = ChildSpec(
-            name=name,
-            argv=(sys.executable, "-m", "nexus", str(config_path)),
-            env=os.environ,
-            cwd=self._directory,
-            log_path=log_path,
-        )
-        async with trio.open_nursery() as nursery:
-            child: Child = await nursery.start(
-                partial(run_child, spec, socket_directory=self._socket_directory(), watchdog=self._watchdog)
-            )
-            self.nexuses[index].keep(child)
-            task_status.started()
-            async for notices in child.notices_as_they_come():
-                if notices.ready:
-                    self.board.is_up(name, notices.values["X_INTERNAL_ADDRESS"], pid=child.pid)
-                else:
-                    self.board.awaits(name, notices.status.removeprefix("waiting for ") or "its interpreter")
-            status = await child.wait_exit()
-        self.board.ended(name, "exited", str(status))
-        report = f"{name} {planned.id} (pid {child.pid}) {status}; the end of its log, {log_path}:\n{child.log_tail()}"
-        if not self.is_up:
-            raise SimstackError(report)
-        self._progress.warn(report)
 
     async def run_internal_dns(self) -> None:
         await self._run_dns(self.internal_dns, INTERNAL_DNS, self._plan.internal_dns)
@@ -179,9 +150,8 @@ class Startup:
         from simstack.gateway.model import SimulatedHardware
         from simstack.gateway.server import serve_gateway
 
-        log_path = self.log_path(FIRST_GATEWAY_LOG + slot)
         hardware = SimulatedHardware.new(sp_sim, switch_slot=slot)
-        log = self._open_log_file(log_path, name=name)
+        log = self._open_log_file(log_path(self._directory, gateway_log(slot)), name=name)
         with _listen_errors():
             async with trio.open_nursery() as nursery:
                 bind = SocketAddr(self._plan.host, 0)
@@ -194,7 +164,7 @@ class Startup:
         from simstack.dns.config import DnsConfigParams, DnsConfigZone
         from simstack.handoff import NexusZone, hand_off
 
-        addresses = [await _told(await nexus.get(), "X_INTERNAL_ADDRESS") for nexus in self.nexuses]
+        addresses = [await _told(nexus.run.child, "X_INTERNAL_ADDRESS") for nexus in self.fleet.nexuses]
         second = self._plan.second
         internal_addresses = [*map(SocketAddr.parse, addresses), second.internal_address]
         members = list(zip((*self._plan.launched, second), internal_addresses, strict=True))
@@ -237,30 +207,17 @@ class Startup:
     async def everything_ready(self) -> StackFacts:
         """Wait for the database and for every Nexus; returns what the stack is, and marks it as up."""
         cluster = await self.database.get()
-        children = [await nexus.get() for nexus in self.nexuses]
-        for child in children:
-            try:
-                await child.wait_ready()
-            except ChildExited:
-                await trio.sleep_forever()  # run_nexus knows more, and is about to say it
+        for nexus in self.fleet.nexuses:
+            await nexus.run.ready.wait()  # if it ends before that, the fleet ends all of this
         internal_dns, external_dns = await self.internal_dns.get(), await self.external_dns.get()
-        self.is_up = True
+        self.fleet.deaths_are_fatal = False
         assert cluster.pid is not None, "nobody has stopped the database yet"
         return StackFacts(
             name=self._directory.name,
             pid=os.getpid(),
             directory=str(self._directory),
-            log=str(self.log_path(LAUNCHER_LOG)),
-            nexuses=[
-                NexusFacts(
-                    id=planned.id,
-                    external_address=child.notices.values["X_EXTERNAL_ADDRESS"],
-                    internal_address=child.notices.values["X_INTERNAL_ADDRESS"],
-                    pid=child.pid,
-                    log=str(child.spec.log_path),
-                )
-                for planned, child in zip(self._plan.launched, children, strict=True)
-            ],
+            log=str(log_path(self._directory, LAUNCHER_LOG)),
+            nexuses=[nexus.facts() for nexus in self.fleet.nexuses],
             database=DatabaseFacts(
                 kind="postgres",
                 pid=cluster.pid,
@@ -275,7 +232,7 @@ class Startup:
                 GatewayFacts(
                     switch=switch_name(slot),
                     url=f"http://{await gateway.get()}",
-                    log=str(self.log_path(FIRST_GATEWAY_LOG + slot)),
+                    log=str(log_path(self._directory, gateway_log(slot))),
                 )
                 for slot, gateway in enumerate(self.gateways)
             ],
@@ -286,29 +243,13 @@ class Startup:
     async def _write_second_config(self) -> Path:
         path = self._directory / "config-second.toml"
         gateways = [await gateway.get() for gateway in self.gateways]
-        settings = self._settings(self._plan.second, log=None, gateways=tuple(gateways))
+        settings = self._plan.settings(self._plan.second, log=None, gateways=tuple(gateways))
         write_nexus_config(self._plan.second_template, settings, path)
         return path
 
-    def _settings(
-        self, planned: PlannedNexus, *, log: Path | None, gateways: tuple[SocketAddr, ...] = ()
-    ) -> NexusSettings:
-        return NexusSettings(
-            id=planned.id,
-            external_address=planned.external_address,
-            internal_address=planned.internal_address,
-            database_url=f"postgresql://root@{self._plan.database}/omicron?sslmode=disable",
-            internal_dns=self._plan.internal_dns,
-            log=log,
-            gateways=gateways,
-        )
-
-    def log_path(self, which: int | str) -> Path:
-        return self._directory / f"omicron-dev-omicron-dev.{os.getpid()}.{which}.log"
-
     def _open_log(self) -> Log:
         if self._log is None:
-            self._log = self._open_log_file(self.log_path(LAUNCHER_LOG), name="omicron-dev")
+            self._log = self._open_log_file(log_path(self._directory, LAUNCHER_LOG), name="omicron-dev")
         return self._log
 
     def _open_log_file(self, path: Path, *, name: str) -> Log:
@@ -320,20 +261,6 @@ class Startup:
     def close_logs(self) -> None:
         """Once every task has ended."""
         self._log_files.close()
-
-    def _socket_directory(self) -> Path:
-        path = self._directory / "notify"
-        path.mkdir(mode=0o700, exist_ok=True)
-        return path
-
-
-def nexus_name(index: int) -> str:
-    """What people call the Nexus at `index` of the plan: they count from 1."""
-    return f"nexus{index + 1}"
-
-
-def _nexus_log(index: int) -> int:
-    return FIRST_NEXUS_LOG if index == 0 else FIRST_GATEWAY_LOG + len(rack_setup.SWITCH_SLOTS) + index - 1
 
 
 def switch_name(slot: int) -> str:
@@ -349,7 +276,7 @@ async def _told(child: Child, key: str) -> str:
     async for notices in child.notices_as_they_come():
         if key in notices.values:
             return notices.values[key]
-    await trio.sleep_forever()  # it ended: run_nexus is about to say so
+    await trio.sleep_forever()  # it ended: the fleet is about to say so
     raise AssertionError("sleep_forever() returned")
 
 

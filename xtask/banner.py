@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simstack.facts import StackFacts
+    from simstack.facts import NexusFacts, StackFacts
 
 PREFIX = "omicron-dev: "
 VALUE_COLUMN = 24
@@ -22,28 +22,40 @@ def summary(facts: StackFacts) -> str:
     return "".join(f"{PREFIX}{line}\n" for line in _lines(facts))
 
 
-def _lines(facts: StackFacts) -> Iterator[str]:
-    def row(label: str, value: object) -> str:
-        return f"{label + ':':<{VALUE_COLUMN}}{value}"
+def nexus_summary(nexus: NexusFacts) -> str:
+    """The lines of one that was added."""
+    rows = (
+        _row("nexus id", nexus.id),
+        _row("nexus external API", nexus.external_address),
+        _row("nexus internal API", nexus.internal_address),
+        _row("nexus config", nexus.config),
+    )
+    return "".join(f"{PREFIX}{row}\n" for row in rows)
 
+
+def _row(label: str, value: object) -> str:
+    return f"{label + ':':<{VALUE_COLUMN}}{value}"
+
+
+def _lines(facts: StackFacts) -> Iterator[str]:
     yield "services are running."
     for nexus in facts.nexuses:
-        yield row("nexus external API", nexus.external_address)
-        yield row("nexus internal API", nexus.internal_address)
+        yield _row("nexus external API", nexus.external_address)
+        yield _row("nexus internal API", nexus.internal_address)
     database = facts.database
-    yield row(f"{database.kind} pid", database.pid)
-    yield row(f"{database.kind} URL", database.url)
-    yield row(f"{database.kind} directory", database.directory)
-    yield row("internal DNS HTTP", facts.internal_dns.http_url)
-    yield row("internal DNS", facts.internal_dns.address)
-    yield row("external DNS name", facts.external_dns.zone)
-    yield row("external DNS HTTP", facts.external_dns.http_url)
-    yield row("external DNS", facts.external_dns.address)
+    yield _row(f"{database.kind} pid", database.pid)
+    yield _row(f"{database.kind} URL", database.url)
+    yield _row(f"{database.kind} directory", database.directory)
+    yield _row("internal DNS HTTP", facts.internal_dns.http_url)
+    yield _row("internal DNS", facts.internal_dns.address)
+    yield _row("external DNS name", facts.external_dns.zone)
+    yield _row("external DNS HTTP", facts.external_dns.http_url)
+    yield _row("external DNS", facts.external_dns.address)
     host, _, port = facts.external_dns.address.rpartition(":")
     yield f"  e.g. `dig @{host.strip('[]')} -p {port} {facts.silo.name}.sys.{facts.external_dns.zone}`"
     for gateway in facts.gateways:
-        yield row("management gateway", f"{gateway.url} ({gateway.switch})")
-    yield row("silo name", facts.silo.name)
-    yield row("privileged user name", facts.silo.user)
-    yield row("privileged password", facts.silo.password)
-    yield row("second Nexus config", facts.second_nexus_config)
+        yield _row("management gateway", f"{gateway.url} ({gateway.switch})")
+    yield _row("silo name", facts.silo.name)
+    yield _row("privileged user name", facts.silo.user)
+    yield _row("privileged password", facts.silo.password)
+    yield _row("second Nexus config", facts.second_nexus_config)

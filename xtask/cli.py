@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import cyclopts
 
 from dropshot.release import RELEASE
+from xtask.banner import PREFIX
+from xtask.refusal import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,9 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except Refused as exc:
+        print(f"{PREFIX}{exc}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return status if isinstance(status, int) else 0

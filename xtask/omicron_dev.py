@@ -1,34 +1,32 @@
 """`xtask omicron-dev`: run the simulated stack, and look at a running one from another terminal.
 
-Only arguments and printing live here; the stack itself is `simstack.stack.open_stack`.
+Only arguments and printing live here; the stack itself is `simstack.stack.open_stack`, and a change of a running one is
+made by its launcher, which `simstack.control` asks.
 """
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path  # noqa: TC003  (cyclopts looks at it)
+from typing import Annotated
 
 import cyclopts
 import msgspec
 from cyclopts import Parameter, validators
 
 from dropshot.release import RELEASE
-from xtask.banner import PREFIX
-
-if TYPE_CHECKING:
-    from simstack.facts import StackStatus
+from xtask.refusal import Refused
+from xtask.running_stack import Name, find, order, say
 
 app = cyclopts.App(name="omicron-dev", version=RELEASE, help="Run a simulated control-plane stack.")
 db = cyclopts.App(
     name="db", version_flags=(), help="Stop and start the database of a running stack, under its Nexuses."
 )
 app.command(db)
+app.command("xtask.omicron_nexus:app", name="nexus", help="Kill, pause, start or add the Nexuses of a running stack.")
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))]
-Name = Annotated[str | None, Parameter(help="Which stack, where several run. Default: the only one.")]
 
 
 @app.command
@@ -85,9 +83,7 @@ def status(*, name: Name = None, json: bool = False) -> int:
     """
     from xtask.status import examine, render
 
-    stack = _find(name)
-    if stack is None:
-        return 1
+    stack = find(name)
     examined = examine(stack)
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(examined) + b"\n")
@@ -101,9 +97,7 @@ def env(*, name: Name = None) -> int:
     """Print the `export` lines that point omdb at a running stack: `eval "$(… omicron-dev env)"`."""
     from simstack.facts import environment
 
-    stack = _find(name)
-    if stack is None:
-        return 1
+    stack = find(name)
     for variable, value in environment(stack.facts).items():
         print(f"export {variable}={shlex.quote(value)}")
     return 0
@@ -128,63 +122,37 @@ def logs(
     """
     from xtask.logs import LogNotFound, print_logs
 
-    stack = _find(name)
-    if stack is None:
-        return 1
+    stack = find(name)
     try:
         print_logs(stack.facts, service, follow=follow)
     except LogNotFound as exc:
-        return _refuse(str(exc))
+        raise Refused(str(exc)) from exc
+    return 0
+
+
+@app.command
+def down(*, name: Name = None) -> int:
+    """End a running stack as Ctrl-C in its terminal would, and return when nothing of it is left."""
+    from xtask.down import take_down
+
+    take_down(find(name))
     return 0
 
 
 @db.command(name="stop")
 def db_stop(*, name: Name = None) -> int:
     """Stop Postgres in an orderly way; the stack goes on and waits for it."""
-    return _order(name, "db-stop", "stopped")
+    return _order_database(name, "db-stop", "stopped")
 
 
 @db.command(name="start")
 def db_start(*, name: Name = None) -> int:
     """Start Postgres again, on the same port and data."""
-    return _order(name, "db-start", "running")
+    return _order_database(name, "db-start", "running")
 
 
-def _order(name: str | None, verb: str, outcome: str) -> int:
-    from simstack.control import ControlError, ask
-
-    stack = _find(name)
-    if stack is None:
-        return 1
-    try:
-        ask(Path(stack.facts.directory), verb)
-    except ControlError as exc:
-        return _refuse(str(exc))
-    print(f"{PREFIX}{stack.facts.database.kind} at {stack.facts.database.address} is {outcome}", file=sys.stderr)
+def _order_database(name: str | None, verb: str, outcome: str) -> int:
+    stack = find(name)
+    order(stack, verb)
+    say(f"{stack.facts.database.kind} at {stack.facts.database.address} is {outcome}")
     return 0
-
-
-def _find(name: str | None) -> StackStatus | None:
-    """The running stack called `name`, or the only one; says so and returns None where there is no such one."""
-    from simstack.control import ControlError, ask_status, stack_directories
-    from simstack.directory import stacks_root
-
-    directories = {path.name: path for path in stack_directories(stacks_root())}
-    names = ", ".join(directories)
-    if not directories:
-        _refuse("no stack is running; start one with `python3 -m xtask omicron-dev run-all`")
-    elif name is None and len(directories) > 1:
-        _refuse(f"{len(directories)} stacks are running ({names}); say which with --name")
-    elif name is not None and name not in directories:
-        _refuse(f"no stack named {name!r} is running here as user {os.getuid()}; running: {names}")
-    else:
-        try:
-            return ask_status(directories[name or next(iter(directories))])
-        except ControlError as exc:
-            _refuse(str(exc))
-    return None
-
-
-def _refuse(message: str) -> int:
-    print(f"{PREFIX}{message}", file=sys.stderr)
-    return 1

@@ -8,12 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
-import trio
 
 from simstack.stack import NexusOptions, SimstackError, open_stack
 from xtask.banner import PREFIX, summary
 from xtask.display import starting_up
-from xtask.launch import launch
+from xtask.launch import launch, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +48,8 @@ async def _main(
         ) as stack:
             until_up.close()
             _show(stack.facts, json=json)
-            await trio.sleep_forever()
+            await stack.until_down()
+            say("omicron-dev", "asked to go down, shutting down and removing temporary directory")
 
 
 def _show(facts: StackFacts, *, json: bool) -> None:

@@ -24,12 +24,23 @@ NEVER_CUT = 10_000
 ROOT_NS_QUERY = bytes.fromhex("5359 0000 0001 0000 0000 0000 00 0002 0001")
 """`. NS`: a name in no served zone, which our servers answer all the same."""
 
-Health: TypeAlias = Literal["answers", "silent", "down"]
-HEALTH_STYLES: dict[Health, str] = {"answers": "green", "silent": "red", "down": "yellow"}
+Health: TypeAlias = Literal["answers", "silent", "starting", "paused", "stopped", "killed", "down"]
+HEALTH_STYLES: dict[Health, str] = {
+    "answers": "green",
+    "silent": "red",
+    "starting": "yellow",
+    "paused": "yellow",
+    "stopped": "yellow",
+    "killed": "yellow",
+    "down": "red",
+}
 
 
 class ServiceHealth(msgspec.Struct, frozen=True):
-    """A service and what came of connecting to it: `down` means that its owner says it does not run."""
+    """A service, and what came of connecting to it, or else why nobody tried.
+
+    It is `starting`, `paused`, `stopped` or `killed` because somebody asked for that; `down` if it ended by itself.
+    """
 
     name: str
     health: Health
@@ -71,9 +82,13 @@ def examine(stack: StackStatus) -> Examined:
 
 
 def _health(service: ServiceStatus, sagas: dict[str, int] | None) -> Health:
-    if service.state not in ("starting", "running"):
-        return "down"
-    return "answers" if _answers(service, database_answers=sagas is not None) else "silent"
+    match service.state:
+        case "running":
+            return "answers" if _answers(service, database_answers=sagas is not None) else "silent"
+        case "exited":
+            return "down"
+        case _:
+            return service.state
 
 
 def _answers(service: ServiceStatus, *, database_answers: bool) -> bool:

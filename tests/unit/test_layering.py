@@ -153,6 +153,7 @@ PURE = (
     "omdb.render",
     "simstack.dns.zone",
     "simstack.gateway.model",
+    "simstack.nexus_choice",
 )
 PURE_EXTERNAL = words("msgspec rich")
 IMPURE_STANDARD_LIBRARY = words(

@@ -143,6 +143,25 @@ async def test_a_paused_child_goes_on(tmp_path: Path) -> None:
             assert child.notices.values["X_ON"] == "1"
 
 
+async def test_a_pause_shows_whoever_made_it(tmp_path: Path) -> None:
+    with trio.fail_after(TIMEOUT_S):
+        async with trio.open_nursery() as nursery:
+            child = await start(nursery, child_that("say('READY=1'); time.sleep(1000)", tmp_path))
+            await child.wait_ready()
+            assert not child.is_paused
+            os.kill(child.pid, signal.SIGSTOP)
+            await child.wait_paused()
+            assert [child.is_paused, child.is_paused] == [True, True]
+            os.kill(child.pid, signal.SIGCONT)
+            while child.is_paused:
+                await trio.lowlevel.checkpoint()
+            child.pause()
+            child.kill()
+            await child.wait_exit()
+            await child.wait_paused()
+            assert not child.is_paused
+
+
 async def test_killing_takes_what_it_started_along(tmp_path: Path) -> None:
     program = """
 import subprocess

@@ -117,7 +117,7 @@ def test_a_lock_survives_its_launcher_while_the_watchdog_cleans_up(root: Path) -
     try:
         check_root(root)
         assert sweep(root) == SweepReport()
-        with pytest.raises(DirectoryError, match="a stack of that name is running"), stack_directory(root, name="s"):
+        with pytest.raises(DirectoryError, match="a stack named s is running already"), stack_directory(root, name="s"):
             pass
     finally:
         os.kill(watchdog_pid, signal.SIGKILL)

@@ -49,6 +49,19 @@ def test_kill_9_of_the_launcher_leaves_nothing_not_even_a_stopped_nexus() -> Non
         eventually(lambda: left_behind(stack), [])
 
 
+def test_down_leaves_nothing_when_it_returns_not_even_a_paused_nexus() -> None:
+    with run_all("--nexuses", "2") as stack:
+        name = stack.facts["name"]
+        assert xtask("omicron-dev", "nexus", "pause", "2", "--name", name).returncode == 0
+        down = xtask("omicron-dev", "down", "--name", name)
+        assert left_behind(stack) == []
+        assert down.stderr == f"omicron-dev: stack {name} (pid {stack.facts['pid']}) is gone\n"
+        assert (down.returncode, stack.program.process.wait(timeout=30)) == (0, 0)
+        said = stack.program.stderr.rest()
+        assert "omicron-dev: asked to go down, shutting down and removing temporary directory\n" in said
+        assert "nexus2" not in said
+
+
 def test_without_its_database_the_stack_says_so_and_ends() -> None:
     with run_all() as stack:
         os.kill(stack.facts["database"]["pid"], signal.SIGKILL)
@@ -156,5 +169,8 @@ def test_two_stacks_do_not_disturb_each_other() -> None:
         for stack in (first, second):
             shown = xtask("omicron-dev", "env", "--name", stack.facts["name"])
             assert f"export OMDB_NEXUS_URL={shlex.quote(stack.first_url)}\n" in shown.stdout
+        taken = xtask("omicron-dev", "run-all", "--nexus-listen-port", "0", "--name", "other")
+        in_use = f"omicron-dev: a stack named other is running already, in {second.facts['directory']}\n"
+        assert (taken.returncode, taken.stderr) == (1, in_use)
         assert first.program.stop() == 0
         assert xtask("omicron-dev", "status", "--name", "other").returncode == 0

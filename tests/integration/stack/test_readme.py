@@ -46,6 +46,7 @@ VOLATILE = re.compile(
     r"|(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z?)"
     r"|(?P<stamp>[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d\.\d{3}Z?)"
     r"|(?<=\]:)(?P<port6>\d+)"
+    r"|(?<=127\.0\.0\.1:)(?P<port4>\d+)"
     r"|(?<=-p )(?P<port>\d+)"
     r"|(?P<ago>\(\d+s ago\))"
     r"|(?P<ran>\b\d+ms\b)"
@@ -53,6 +54,7 @@ VOLATILE = re.compile(
     r"|(?P<up>(?<=up )\d+s)"
     r"|(?P<pid_uptime>\b\d+ +\d+s +)"
     r"|(?P<pid>(?<=pid: ) +\d+)"
+    r"|(?<=\(pid )(?P<pid_of>\d+)"
 )
 
 

@@ -47,7 +47,7 @@ def test_the_root_stays_for_other_stacks(root: Path) -> None:
 def test_a_name_is_taken_once(root: Path) -> None:
     with (
         stack_directory(root, name="mine"),
-        pytest.raises(DirectoryError, match="a stack of that name is running"),
+        pytest.raises(DirectoryError, match="a stack named mine is running already"),
         stack_directory(root, name="mine"),
     ):
         pass
@@ -57,6 +57,11 @@ def test_what_is_kept_has_no_owner(root: Path) -> None:
     with stack_directory(root, keep=True) as directory:
         (directory.path / "nexus.log").touch()
     assert [path.name for path in directory.path.iterdir()] == ["nexus.log"]
+    with (
+        pytest.raises(DirectoryError, match="exists: the logs of a stack of that name were kept"),
+        stack_directory(root, name=directory.path.name),
+    ):
+        pass
 
 
 def test_a_root_that_others_can_write_to_is_refused(root: Path) -> None:
