@@ -114,7 +114,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_used_is_one_line(arguments: list[str], complaint: str) -> None:
-    done = xtask("omicron-dev", "run-all", *arguments)
+    done = xtask("omicron-dev", "run-all", "--nexus-listen-port", "0", *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(f"omicron-dev: {complaint}")
     assert done.stderr.count("\n") == 1
