@@ -15,6 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from nexus.db.schema_version import SCHEMA_VERSION
+from nexus.db.unreadable import UnreadableRecord
 from omdb.errors import OmdbError
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class Database:
             ) from None
         except psycopg.errors.QueryCanceled:
             raise OmdbError(f"the database at {self.address} took longer than {STATEMENT_TIMEOUT_S} s") from None
+        except UnreadableRecord as error:
+            raise OmdbError(f"the database at {self.address}: {error}") from None
         except psycopg.Error as error:
             what = "the connection was lost" if self._connection.broken else "it refused"
             raise OmdbError(f"the database at {self.address}: {what}: {_first_line(error)}") from None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.exceptions import (
@@ -77,7 +78,7 @@ def _new_app(word: str, group: tree.Group, *, path: tuple[str, ...], opened: tup
         version_flags=(),
         group_parameters=Group("Options", sort_key=0),
     )
-    if options := [option for option in OPTIONS if option.scope == path]:
+    if options := [option for option in OPTIONS if path in option.scopes]:
         app.meta.default(_documented(options, path=path))
     for name, node in group.commands.items():
         if isinstance(node, tree.Group):
@@ -133,7 +134,7 @@ def _text(error: CycloptsError, line: CommandLine) -> str:
         case MissingArgumentError(argument=argument) if argument is not None:
             return f"Missing argument {argument.name}."
         case CoercionError(argument=argument, token=token) if argument is not None and token is not None:
-            return f'Invalid value "{token.value}" for {argument.name}: not a {_type_name(argument.hint)}.'
+            return f'Invalid value "{token.value}" for {argument.name}{_expectation(argument.hint)}.'
         case _:
             return str(error)
 
@@ -145,5 +146,10 @@ def _unknown_option(text: str, token: str, line: CommandLine) -> str:
     return f"{text} Did you mean {close[0]}?" if close and "Did you mean" not in text else text
 
 
-def _type_name(hint: Any) -> str:
-    return getattr(hint, "__name__", str(hint))
+def _expectation(hint: Any) -> str:
+    """What a value was to be. An argument that may be left out is None then, which nobody can type."""
+    if get_origin(hint) in (UnionType, Union):
+        (hint,) = (member for member in get_args(hint) if member is not NoneType)
+    if get_origin(hint) is Literal:
+        return f". Choose from: {', '.join(get_args(hint))}"
+    return f": not a {getattr(hint, '__name__', str(hint))}"

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Option:
-    """One option. Without `metavar` it is a flag. `scope` is the group of commands under which it is accepted."""
+    """One option. Without `metavar` it is a flag. `scopes` are the groups of commands under which it is accepted."""
 
-    __slots__ = ("choices", "default", "env", "help", "metavar", "name", "scope", "short")
+    __slots__ = ("choices", "default", "env", "help", "metavar", "name", "scopes", "short")
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Option:
         env: str | None = None,
         choices: tuple[str, ...] = (),
         default: str | None = None,
-        scope: tuple[str, ...] = (),
+        scopes: tuple[tuple[str, ...], ...] = ((),),
     ) -> None:
         self.name = name
         self.help = help
@@ -35,14 +35,14 @@ class Option:
         self.env = env
         self.choices = choices
         self.default = default
-        self.scope = scope
+        self.scopes = scopes
 
     @property
     def is_flag(self) -> bool:
         return self.metavar is None
 
     def accepted_under(self, path: tuple[str, ...]) -> bool:
-        return path[: len(self.scope)] == self.scope
+        return any(path[: len(scope)] == scope for scope in self.scopes)
 
 
 LOG_LEVEL = Option(
@@ -72,14 +72,14 @@ NEXUS_URL = Option(
     "The internal API of a Nexus, as http://[::1]:12221. Else one is picked from DNS.",
     metavar="URL",
     env="OMDB_NEXUS_URL",
-    scope=("nexus",),
+    scopes=(("nexus",),),
 )
 DB_URL = Option(
     "--db-url",
     "The control plane's database, as postgresql://root@[::1]:PORT/omicron. Else it is looked up in DNS.",
     metavar="URL",
     env="OMDB_DB_URL",
-    scope=("db",),
+    scopes=(("db",), ("nexus", "sleds")),
 )
 FETCH_LIMIT = Option(
     "--fetch-limit",
@@ -87,7 +87,7 @@ FETCH_LIMIT = Option(
     metavar="N",
     env="OMDB_FETCH_LIMIT",
     default="500",
-    scope=("db",),
+    scopes=(("db",),),
 )
 HELP = Option("--help", "Print this help. So does `help` in the place of a command.", short="-h")
 VERSION = Option("--version", "Print the version.")

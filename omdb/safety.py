@@ -33,10 +33,10 @@ def check_destructive(settings: Settings) -> DestructiveToken:
     return DestructiveToken(_MADE_HERE)
 
 
-def confirm(session: Session) -> None:
-    """Go on only after a `y` that was typed at a terminal. Raises OmdbError."""
-    answer = session.ask("y/N")
+def confirm(session: Session, question: str = "y/N", *, expected: str = "y") -> None:
+    """Go on only after `expected` was typed at a terminal. Raises OmdbError."""
+    answer = session.ask(question)
     if answer is None:
         raise OmdbError("operation aborted")
-    if answer != "y":
+    if answer != expected:
         raise OmdbError("Aborting, input did not match expected value")

@@ -51,6 +51,26 @@ ROOT = Group(
         "db": Group(
             "What the control plane's database says.",
             {
+                "blueprints": Group(
+                    "Blueprints, and which of them was the target when.",
+                    {
+                        "history": Command(f"{_DB}.blueprints_history:history"),
+                        "list": Command(f"{_DB}.blueprints_list:list_"),
+                        "show": Command(f"{_DB}.blueprints_show:show"),
+                    },
+                ),
+                "db-metadata": Group(
+                    "Which Nexuses may use the database.",
+                    {"ls-nexus": Command(f"{_DB}.db_metadata_ls_nexus:ls_nexus")},
+                ),
+                "dns": Group(
+                    "What DNS was to say, version by version.",
+                    {
+                        "diff": Command(f"{_DB}.dns_diff:diff"),
+                        "names": Command(f"{_DB}.dns_names:names"),
+                        "show": Command(f"{_DB}.dns_show:show"),
+                    },
+                ),
                 "saga": Group(
                     "The sagas of all Nexuses, as they are recorded.",
                     {
@@ -60,6 +80,7 @@ ROOT = Group(
                         "show": Command(f"{_DB}.saga_show:show"),
                     },
                 ),
+                "sleds": Command(f"{_DB}.sleds:sleds"),
             },
         ),
         "nexus": Group(
@@ -74,6 +95,34 @@ ROOT = Group(
                         "show": Command(f"{_NEXUS}.background_tasks_show:show"),
                     },
                 ),
+                "blueprints": Group(
+                    "What the control plane is to consist of.",
+                    {
+                        "delete": Command(f"{_NEXUS}.blueprints_delete:delete"),
+                        "diff": Command(f"{_NEXUS}.blueprints_diff:diff"),
+                        "edit": Command(f"{_NEXUS}.blueprints_edit:edit"),
+                        "import": Command(f"{_NEXUS}.blueprints_import:import_"),
+                        "list": Command(f"{_NEXUS}.blueprints_list:list_"),
+                        "regenerate": Command(f"{_NEXUS}.blueprints_regenerate:regenerate"),
+                        "show": Command(f"{_NEXUS}.blueprints_show:show"),
+                        "target": Group(
+                            "Which blueprint the control plane is to be like.",
+                            {
+                                "disable": Command(f"{_NEXUS}.blueprints_target_disable:disable"),
+                                "enable": Command(f"{_NEXUS}.blueprints_target_enable:enable"),
+                                "set": Command(f"{_NEXUS}.blueprints_target_set:set_"),
+                                "show": Command(f"{_NEXUS}.blueprints_target_show:show"),
+                            },
+                        ),
+                    },
+                ),
+                "reconfigurator-config": Group(
+                    "What the planner, which makes blueprints, may do.",
+                    {
+                        "set": Command(f"{_NEXUS}.reconfigurator_config_set:set_"),
+                        "show": Command(f"{_NEXUS}.reconfigurator_config_show:show"),
+                    },
+                ),
                 "sagas": Group(
                     "The sagas that a Nexus holds in memory.",
                     {
@@ -85,6 +134,13 @@ ROOT = Group(
                         "release": Command(f"{_NEXUS}.sagas_release:release"),
                         "show": Command(f"{_NEXUS}.sagas_show:show"),
                         "types": Command(f"{_NEXUS}.sagas_types:types"),
+                    },
+                ),
+                "sleds": Group(
+                    "The sleds of the rack.",
+                    {
+                        "expunge": Command(f"{_NEXUS}.sleds_expunge:expunge"),
+                        "list-uninitialized": Command(f"{_NEXUS}.sleds_list_uninitialized:list_uninitialized"),
                     },
                 ),
             },

@@ -71,7 +71,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
         if status != 204:
             self.wfile.write(payload)
 
-    do_GET = do_POST = _answer
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -156,7 +156,7 @@ def create_demo_saga() -> Request:
 def decode_demo_saga(body: bytes) -> DemoSaga:
     from nexus.api.types import DemoSaga
 
-    return _decode(body, DemoSaga)
+    return decode_json(body, DemoSaga)
 
 
 def complete_demo_saga(demo_saga_id: DemoSagaId | UUID) -> Request:
@@ -171,7 +171,7 @@ def list_saga_types() -> Request:
 def decode_saga_types(body: bytes) -> list[SagaTypeView]:
     from nexus.api.experimental_types import SagaTypeView
 
-    return _decode(body, list[SagaTypeView])
+    return decode_json(body, list[SagaTypeView])
 
 
 def create_sagas(name: str, *, params: bytes | None, count: int) -> Request:
@@ -185,7 +185,7 @@ def create_sagas(name: str, *, params: bytes | None, count: int) -> Request:
 def decode_created_sagas(body: bytes) -> CreatedSagas:
     from nexus.api.experimental_types import CreatedSagas
 
-    return _decode(body, CreatedSagas)
+    return decode_json(body, CreatedSagas)
 
 
 def view_saga_details(saga_id: UUID) -> Request:
@@ -195,7 +195,7 @@ def view_saga_details(saga_id: UUID) -> Request:
 def decode_saga_details(body: bytes) -> SagaDetails:
     from nexus.api.experimental_types import SagaDetails
 
-    return _decode(body, SagaDetails)
+    return decode_json(body, SagaDetails)
 
 
 def inject_into_saga(saga_id: UUID, injection: Injection) -> Request:
@@ -212,7 +212,7 @@ def release_saga(saga_id: UUID, *, node_name: str | None) -> Request:
 def decode_released_nodes(body: bytes) -> ReleasedNodes:
     from nexus.api.experimental_types import ReleasedNodes
 
-    return _decode(body, ReleasedNodes)
+    return decode_json(body, ReleasedNodes)
 
 
 # --- background tasks ------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def decode_background_tasks(body: bytes) -> dict[str, BackgroundTask | Unreadabl
     from nexus.api.types import BackgroundTask
 
     tasks: dict[str, BackgroundTask | Unreadable] = {}
-    for name, raw in sorted(_decode(body, dict[str, msgspec.Raw]).items()):
+    for name, raw in sorted(decode_json(body, dict[str, msgspec.Raw]).items()):
         try:
             tasks[name] = msgspec.json.decode(raw, type=BackgroundTask)
         except (msgspec.ValidationError, RecursionError) as error:
@@ -245,7 +245,8 @@ def activate_background_tasks(names: Iterable[str]) -> Request:
 # --- bodies ----------------------------------------------------------------------------------------------------------
 
 
-def _decode(body: bytes, type_: type[T]) -> T:
+def decode_json(body: bytes, type_: type[T]) -> T:
+    """Raises UnexpectedAnswer."""
     import msgspec
 
     try:

@@ -2,7 +2,7 @@
 rows the headings remain. Pure.
 
 `empty`: no borders, one space behind each cell. `psql`: one space on each side of it, bars between the columns, a rule
-below the headings.
+below the headings. How many spaces are before a cell can be chosen, since upstream is not always of one mind.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     Cell: TypeAlias = str | Span
 
 
-def empty_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[Line]:
+def empty_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, left: int = 0) -> list[Line]:
     """Cells may hold anything: they are made printable here."""
     headed, widths = _measured(headings, rows)
-    return [_row(row, widths) for row in headed]
+    return [_row(row, widths, left) for row in headed]
 
 
-def psql_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[Line]:
+def psql_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, left: int = 1) -> list[Line]:
     headed, widths = _measured(headings, rows)
-    first, *others = [_psql_row(row, widths) for row in headed]
-    rule = "+".join("-" * (width + 2) for width in widths)
+    first, *others = [_psql_row(row, widths, left) for row in headed]
+    rule = "+".join("-" * (left + width + 1) for width in widths)
     return [first, ((rule, ""),), *others]
 
 
@@ -38,15 +38,15 @@ def _measured(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> tuple[
     return headed, [max(len(text) for text, _ in column) for column in zip(*headed, strict=True)]
 
 
-def _psql_row(row: Sequence[Span], widths: Sequence[int]) -> Line:
+def _psql_row(row: Sequence[Span], widths: Sequence[int], left: int) -> Line:
     spans: list[Span] = []
     for (text, style), width in zip(row, widths, strict=True):
-        spans += [("|" if spans else "", ""), (f" {text.ljust(width)} ", style)]
+        spans += [("|" if spans else "", ""), (f"{' ' * left}{text.ljust(width)} ", style)]
     return tuple(spans)
 
 
-def _row(row: Sequence[Span], widths: Sequence[int]) -> Line:
-    return tuple((text.ljust(width + 1), style) for (text, style), width in zip(row, widths, strict=True))
+def _row(row: Sequence[Span], widths: Sequence[int], left: int) -> Line:
+    return tuple((" " * left + text.ljust(width + 1), style) for (text, style), width in zip(row, widths, strict=True))
 
 
 def _span(cell: Cell) -> Span:

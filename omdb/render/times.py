@@ -24,6 +24,13 @@ def to_milliseconds(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
 
 
+def rust_time(time: datetime) -> str:
+    """As Rust prints it by default: no more digits than there are, by threes."""
+    micros = time.microsecond
+    fraction = "" if not micros else f".{micros // 1000:03}" if micros % 1000 == 0 else f".{micros:06}"
+    return f"{time:%Y-%m-%d %H:%M:%S}{fraction} UTC"
+
+
 def whole_milliseconds(duration: Duration) -> int:
     return duration.secs * 1000 + duration.nanos // 1_000_000
 

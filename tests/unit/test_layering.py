@@ -68,7 +68,10 @@ LAYERS: Mapping[str, Layer] = {
     # The database: connection, pool and errors are a floor of their own, for the saga store.
     "nexus.db": layer(f"{FLOOR} nexus.db.connection nexus.db.saga_reads nexus.saga", external="msgspec psycopg trio"),
     "nexus.db.connection": layer(HTTP, external="msgspec psycopg trio"),
-    # Looking into sagas, and repairing them: for omdb, on a plain psycopg connection.
+    # Looking into what is stored, and repairing sagas: for omdb, on a plain psycopg connection.
+    "nexus.db.deployment_reads": layer("nexus.db.unreadable nexus.deployment nexus.ids", external="psycopg"),
+    "nexus.db.dns_reads": layer("nexus.db.unreadable nexus.dns_types", external="psycopg"),
+    "nexus.db.unreadable": layer(external="msgspec"),
     "nexus.db.saga_reads": layer("nexus.saga", external="psycopg"),
     "nexus.db.saga_repairs": layer("nexus.db.saga_reads nexus.saga", external="psycopg"),
     "nexus.db.schema_version": layer("nexus.db.connection", external="psycopg"),
@@ -94,12 +97,14 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.__main__": layer("nexus.command_line xtask.bootstrap"),
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(
-        "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.saga_reads nexus.db.saga_repairs"
-        " nexus.db.schema_version nexus.deployment nexus.dns_types nexus.errors nexus.ids nexus.saga omdb.render",
+        "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.deployment_reads"
+        " nexus.db.dns_reads nexus.db.saga_reads nexus.db.saga_repairs nexus.db.schema_version"
+        " nexus.db.unreadable nexus.deployment nexus.dns_types nexus.errors nexus.ids nexus.saga omdb.render",
         external="cyclopts msgspec psycopg rich",
     ),
     "omdb.render": layer(
-        "nexus.api.types nexus.clients nexus.db.saga_reads nexus.deployment nexus.dns_types nexus.ids nexus.saga",
+        "nexus.api.types nexus.clients nexus.db.deployment_reads nexus.db.dns_reads nexus.db.saga_reads"
+        " nexus.deployment nexus.dns_types nexus.ids nexus.saga",
         external="msgspec rich",
     ),
     "omdb.__main__": layer("omdb xtask.bootstrap"),

@@ -1,0 +1,19 @@
+"""`omdb nexus blueprints target disable`"""
+
+from __future__ import annotations
+
+from omdb.commands.nexus.blueprints import switch_target
+from omdb.session import Session
+
+
+def disable(blueprint: str, /, *, session: Session) -> int:
+    """Keep the target from being executed.
+
+    This changes the state of Nexus and needs -w.
+
+    Parameters
+    ----------
+    blueprint
+        The id of the target, or target, current or current-target.
+    """
+    return switch_target(session, "BLUEPRINT", blueprint, enabled=False)

@@ -1,0 +1,329 @@
+"""The omdb commands about blueprints, sleds and DNS versions, which ask a Nexus or the database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+import psycopg
+import structlog
+import trio
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
+from canned_servers import REQUEST_ID, CannedHttp
+from golden_files import check_golden
+from omdb_driver import transcript
+from redact import Redactor
+
+from nexus.api.types import ResultsPage
+from nexus.db.blueprint_target import lock_target, replace_target
+from nexus.db.blueprints import insert_blueprint, read_blueprint
+from nexus.db.deployed_dns import deploy_dns, lock_dns
+from nexus.db.nexus_states import insert_nexus_states
+from nexus.db.pool import open_pool
+from nexus.db.rack import initialize_rack
+from nexus.deployment.blueprint import Blueprint, BlueprintMetadata, BlueprintTarget
+from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigView
+from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeSled, ExpungeZone
+from nexus.ids import NexusId, RackId
+from nexus.rack import NexusZone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nexus.db.connection import Connection
+
+THIRD_NEXUS = NexusId(UUID("77777777-0000-4000-8000-000000000003"))
+THIRD = NexusZone(THIRD_NEXUS, SECOND_SLED, "[::1]:12240", "100::3")
+EXPUNGED = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS), number=2)
+ENLARGED = edited_child(EXPUNGED, AddNexusZone(THIRD, 2), BumpNexusGeneration(), number=3)
+SHRUNK = edited_child(ENLARGED, ExpungeSled(SECOND_SLED), number=4)
+ALL = (INITIAL, EXPUNGED, ENLARGED, SHRUNK)
+TARGET = BlueprintTarget(
+    target_id=EXPUNGED.id, enabled=True, time_made_target=datetime(2024, 8, 12, 20, 1, 2, 500_000, tzinfo=UTC)
+)
+BLUEPRINTS = "/deployment/blueprints"
+CONFIG = "/deployment/reconfigurator-config"
+
+
+def metadata(blueprint: Blueprint) -> BlueprintMetadata:
+    return msgspec.convert(msgspec.to_builtins(blueprint), BlueprintMetadata)
+
+
+def refusal(status: int, code: str, message: str) -> tuple[int, object]:
+    return status, {"request_id": REQUEST_ID, "error_code": code, "message": message}
+
+
+def canned_nexus() -> CannedHttp:
+    items = [metadata(blueprint) for blueprint in (SHRUNK, INITIAL, ENLARGED, EXPUNGED)]
+    canned = CannedHttp(
+        {
+            f"GET {BLUEPRINTS}/all": (200, ResultsPage(items[:3], "page-1=")),
+            f"GET {BLUEPRINTS}/all?page_token=page-1%3D": (200, ResultsPage(items[3:], "page-2=")),
+            f"GET {BLUEPRINTS}/all?page_token=page-2%3D": (200, ResultsPage([], None)),
+            f"GET {BLUEPRINTS}/target": (200, TARGET),
+        }
+    )
+    for blueprint in ALL:
+        canned.answers[f"GET {BLUEPRINTS}/all/{blueprint.id}"] = (200, blueprint)
+    return canned
+
+
+def golden(name: str, text: str) -> None:
+    check_golden(f"omdb/{name}.txt", Redactor().redact_ports(text))
+
+
+def test_blueprints() -> None:
+    commands = [
+        "nexus blueprints list",
+        *(f"nexus blueprints show {which}" for which in (INITIAL.id, "target", SHRUNK.id)),
+        "nexus blueprints show 00000000-0000-4000-8000-00000000dead",
+        "nexus blueprints show latest",
+        "nexus blueprints diff target",
+        f"nexus blueprints diff {INITIAL.id}",
+        f"nexus blueprints diff {INITIAL.id} {SHRUNK.id} --exit-code",
+        f"nexus blueprints diff current-target {EXPUNGED.id} --exit-code",
+        f"--color always nexus blueprints diff {EXPUNGED.id} {ENLARGED.id}",
+        "nexus blueprints target show",
+    ]
+    with canned_nexus().serve() as url:
+        golden("blueprints", transcript(commands, environ={"OMDB_NEXUS_URL": url}))
+
+
+def test_blueprints_that_cannot_be_had() -> None:
+    canned = CannedHttp(
+        {
+            f"GET {BLUEPRINTS}/target": refusal(500, "Internal", "Internal Server Error"),
+            f"GET {BLUEPRINTS}/all": (200, {"items": [metadata(INITIAL), {"id": "x\x1b[2J"}], "next_page": "t"}),
+            f"GET {BLUEPRINTS}/all?page_token=t": (200, {"items": [], "next_page": None}),
+            f"GET {BLUEPRINTS}/all/{INITIAL.id}": (200, {"id": INITIAL.id}),
+        }
+    )
+    commands = [
+        "nexus blueprints list",
+        "nexus blueprints target show",
+        "nexus blueprints diff target",
+        f"nexus blueprints show {INITIAL.id}",
+    ]
+    with canned.serve() as url:
+        golden("blueprints_trouble", transcript(commands, environ={"OMDB_NEXUS_URL": url}))
+
+
+def test_changing_blueprints_and_target(tmp_path: Path) -> None:
+    canned = canned_nexus()
+    not_target = f"Blueprint {INITIAL.id} is not the current target blueprint"
+    canned.answers |= {
+        f"POST {BLUEPRINTS}/target": (200, TARGET),
+        f"PUT {BLUEPRINTS}/target/enabled": (200, TARGET),
+        f"POST {BLUEPRINTS}/regenerate": (200, SHRUNK),
+        f"POST {BLUEPRINTS}/import": (204, b""),
+        f"DELETE {BLUEPRINTS}/all/{INITIAL.id}": (204, b""),
+        f"POST /experimental/blueprints/{EXPUNGED.id}/edit": (200, ENLARGED),
+    }
+    (tmp_path / "good.json").write_bytes(msgspec.json.encode(SHRUNK))
+    (tmp_path / "bad.json").write_text("{}")
+    edit = "nexus blueprints edit target expunge-zone"
+    commands = [
+        f"nexus blueprints delete {INITIAL.id}",
+        f"-w nexus blueprints delete {INITIAL.id}",
+        "-w nexus blueprints regenerate",
+        f"-w nexus blueprints import {tmp_path}/good.json",
+        f"-w nexus blueprints import {tmp_path}/bad.json",
+        f"-w nexus blueprints import {tmp_path}/none.json",
+        f"nexus blueprints target set {ENLARGED.id} enabled",
+        f"-w nexus blueprints target set {ENLARGED.id} disabled",
+        f"-w nexus blueprints target set {ENLARGED.id} inherit",
+        "-w nexus blueprints target enable target",
+        f"-w nexus blueprints target disable {EXPUNGED.id}",
+        f"{edit} {SECOND_NEXUS}",
+        f"-w {edit} {SECOND_NEXUS}",
+        f"-w {edit} {SECOND_NEXUS} --ready-for-cleanup --set-target --comment gone",
+        f"-w nexus blueprints edit {EXPUNGED.id} mark-for-cleanup {SECOND_NEXUS}",
+        "-w nexus blueprints edit current bump-nexus-generation",
+    ]
+    with canned.serve() as url:
+        environ = {"OMDB_NEXUS_URL": url}
+        text = transcript(commands, environ=environ)
+        changes = [msgspec.json.decode(body) for request, _, body in canned.requests if body]
+        assert changes[1:] == [
+            {"target_id": str(ENLARGED.id), "enabled": False},
+            {"target_id": str(ENLARGED.id), "enabled": True},
+            {"target_id": str(EXPUNGED.id), "enabled": True},
+            {"target_id": str(EXPUNGED.id), "enabled": False},
+            {
+                "edits": [{"edit": "expunge_zone", "zone_id": str(SECOND_NEXUS), "ready_for_cleanup": False}],
+                "comment": None,
+            },
+            {
+                "edits": [{"edit": "expunge_zone", "zone_id": str(SECOND_NEXUS), "ready_for_cleanup": True}],
+                "comment": "gone",
+            },
+            {"target_id": str(ENLARGED.id), "enabled": True},
+            {"edits": [{"edit": "mark_ready_for_cleanup", "zone_id": str(SECOND_NEXUS)}], "comment": None},
+            {"edits": [{"edit": "bump_nexus_generation"}], "comment": None},
+        ]
+        for typed in (None, "n\n", "y\n"):
+            command = f"-w nexus blueprints target set {ENLARGED.id} enabled --diff"
+            text += "\n" + transcript([command], environ=environ, typed=typed)
+        canned.answers[f"PUT {BLUEPRINTS}/target/enabled"] = refusal(400, "InvalidRequest", not_target)
+        text += "\n" + transcript([f"-w nexus blueprints target disable {INITIAL.id}"], environ=environ)
+    golden("blueprint_changes", text.replace(str(tmp_path), "DIRECTORY"))
+
+
+def test_usage_errors() -> None:
+    zone = str(SECOND_NEXUS)
+    commands = [
+        "nexus blueprints diff",
+        "nexus blueprints diff target later",
+        "nexus blueprints target set target enabled",
+        f"nexus blueprints target set {INITIAL.id} maybe",
+        f"nexus blueprints target set {INITIAL.id}",
+        "nexus blueprints edit target",
+        "nexus blueprints edit target expunge",
+        "nexus blueprints edit target expunge-zone",
+        "nexus blueprints edit target expunge-zone 7",
+        f"nexus blueprints edit target mark-for-cleanup {zone} --ready-for-cleanup",
+        f"nexus blueprints edit target bump-nexus-generation {zone}",
+        f"nexus blueprints edit other expunge-zone {zone}",
+        "nexus reconfigurator-config show first",
+        "nexus reconfigurator-config set",
+        "nexus reconfigurator-config set --planner-enabled yes",
+        "nexus sleds expunge",
+        "nexus blueprints list --db-url postgresql://root@[::1]:5432/omicron",
+        "db dns diff",
+        "db dns diff inner 1",
+        "db dns names internal first",
+        "db sleds -F gone",
+        "db blueprints show target",
+    ]
+    golden("deployment_usage_errors", transcript(commands))
+
+
+def test_reconfigurator_config() -> None:
+    view = ReconfiguratorConfigView(1, INITIAL_CONFIG, START)
+    canned = CannedHttp({f"GET {CONFIG}": (200, view), f"GET {CONFIG}/1": (200, view), f"POST {CONFIG}": (204, b"")})
+    canned.answers[f"GET {CONFIG}/2"] = (404, {"request_id": REQUEST_ID, "message": "Not Found"})
+    set_ = "nexus reconfigurator-config set"
+    commands = [
+        *(f"nexus reconfigurator-config show {version}" for version in ("current", "latest", "1", "2")),
+        f"{set_} --planner-enabled true",
+        f"-w {set_} --planner-enabled true --disruption-policy migrate-only",
+        f"-w {set_} --planner-enabled false",
+    ]
+    with canned.serve() as url:
+        text = transcript(commands, environ={"OMDB_NEXUS_URL": url})
+        (body,) = [body for _, _, body in canned.requests if body]
+    changed = {
+        "planner_enabled": True,
+        "planner_config": {},
+        "tuf_repo_pruner_enabled": True,
+        "disruption_policy": "migrate_only",
+    }
+    assert msgspec.json.decode(body) == {"version": 2, "config": changed}
+    golden("reconfigurator_config", text)
+
+
+async def fill(url: str) -> None:
+    """A rack whose second Nexus is expunged, whose third one waits for its turn, and whose first blueprint is gone."""
+    async with open_pool(url, log=structlog.get_logger()) as pool:
+
+        async def initialize(connection: Connection) -> None:
+            await initialize_rack(connection, RackId(UUID(int=1)), HANDOFF, nexus_id=FIRST_NEXUS, now=START)
+
+        async def change(connection: Connection) -> None:
+            current = await lock_target(connection)
+            dns = await lock_dns(connection)
+            target = await read_blueprint(connection, current.target.target_id)
+            one = edited_child(target, ExpungeZone(SECOND_NEXUS), AddNexusZone(THIRD, 2), number=2)
+            now = START + timedelta(seconds=2)
+            await replace_target(connection, current, one, now=now)
+            await insert_nexus_states(connection, one)
+            await deploy_dns(connection, dns, one, creator=str(FIRST_NEXUS), now=now)
+            await insert_blueprint(connection, edited_child(one, number=3))
+            await connection.execute("DELETE FROM blueprint WHERE parent_blueprint_id IS NULL")
+
+        await pool.transaction(initialize)
+        await pool.transaction(change)
+
+
+def filled(database_url: str) -> dict[str, str]:
+    trio.run(fill, database_url)
+    return {"OMDB_DB_URL": database_url}
+
+
+def golden_of_database(name: str, text: str, url: str) -> None:
+    """The id of the rack's first blueprint is another one each time."""
+    text = text.replace(url, "DATABASE-URL").replace(urlsplit(url).netloc.partition("@")[2], "DATABASE-ADDRESS")
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT blueprint_id FROM bp_target WHERE version = 1").fetchall()
+    for (first,) in rows:
+        text = text.replace(str(first), "<the first blueprint's id>".ljust(36, "."))
+    golden(name, text)
+
+
+def test_what_the_database_has(database_url: str) -> None:
+    second = edited_child(INITIAL, number=2).id
+    commands = [
+        "db blueprints list",
+        "db blueprints list --fetch-limit 1",
+        f"db blueprints show {second}",
+        "db blueprints show 00000000-0000-4000-8000-00000000dead",
+        "db blueprints history",
+        "db db-metadata ls-nexus",
+        "db sleds",
+        "db sleds -F in-service",
+        "db dns show",
+        "db dns diff internal 2",
+        "db dns diff external 3",
+        "db dns diff external 9",
+        "db dns names internal 1",
+        "db dns names external 2",
+        "db dns names external 3 --fetch-limit 1",
+        "db dns names internal 7",
+    ]
+    text = transcript(commands, environ=filled(database_url))
+    golden_of_database("db_deployment", text, database_url)
+
+
+def test_records_that_are_not_what_they_should_be(database_url: str) -> None:
+    environ = filled(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("""UPDATE blueprint SET contents = contents - 'creator'""")
+        connection.execute("""UPDATE dns_name SET dns_record_data = '[{"type": "TXT", "data": "x"}]'""")
+    second = edited_child(INITIAL, number=2).id
+    commands = ["db blueprints list", f"db blueprints show {second}", "db sleds", "db dns names external 2"]
+    golden_of_database("db_deployment_odd", transcript(commands, environ=environ), database_url)
+
+
+def test_a_database_without_a_rack(database_url: str) -> None:
+    commands = ["db blueprints list", "db blueprints history", "db db-metadata ls-nexus", "db sleds", "db dns show"]
+    text = transcript(commands, environ={"OMDB_DB_URL": database_url})
+    golden_of_database("db_deployment_empty", text, database_url)
+
+
+def test_sleds(database_url: str) -> None:
+    uninitialized = [
+        {"baseboard": {"serial": f"S{cubby}", "part": "i86pc", "revision": 0}, "rack_id": UUID(int=1), "cubby": cubby}
+        for cubby in (2, 1)
+    ]
+    policy = {"kind": "in_service", "provision_policy": "provisionable"}
+    canned = CannedHttp(
+        {
+            "GET /sleds/uninitialized": (200, {"items": uninitialized, "next_page": None}),
+            "POST /sleds/expunge": (200, policy),
+        }
+    )
+    environ = filled(database_url)
+    expunge = f"nexus sleds expunge {FIRST_SLED}"
+    with canned.serve() as url:
+        environ["OMDB_NEXUS_URL"] = url
+        text = transcript(["nexus sleds list-uninitialized", expunge, f"-w {expunge}"], environ=environ)
+        for typed in ("SimGimlet01\n", "SimGimlet00\n"):
+            text += "\n" + transcript([f"-w {expunge}"], environ=environ, typed=typed)
+        text += "\n" + transcript([f"-w nexus sleds expunge {UUID(int=9)}"], environ=environ)
+        assert [body for request, _, body in canned.requests if request.startswith("POST")] == [
+            msgspec.json.encode({"sled": FIRST_SLED})
+        ]
+    golden_of_database("sleds", text, database_url)
