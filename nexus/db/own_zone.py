@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 async def put_in_service(
     connection: Connection, nexus_id: NexusId, *, internal_address: SocketAddr, external_ip: str, now: datetime
 ) -> list[str]:
-    """Have this Nexus in the target blueprint as it is, and DNS as the target has it.
+    """Have this Nexus in the target blueprint as it is and, if the target is enabled, DNS as the target has it.
 
     A Nexus that rack setup knew keeps the external address that it was given there. One that it did not know is taken
     for one on the first sled that is left. Either change is a child of the target, which takes its place. Returns a
@@ -52,5 +52,6 @@ async def put_in_service(
         await replace_target(connection, current, target, now=now)
         await insert_nexus_states(connection, target)
         changes.append(f"blueprint {target.id} ({target.comment})")
-    changes += await deploy_dns(connection, dns, target, creator=str(nexus_id), now=now)
+    if current.target.enabled:
+        changes += await deploy_dns(connection, dns, target, creator=str(nexus_id), now=now)
     return changes

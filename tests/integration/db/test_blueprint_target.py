@@ -35,6 +35,7 @@ from nexus.db.blueprint_target import (
     set_target_enabled,
 )
 from nexus.db.blueprints import find_blueprint, insert_blueprint, list_blueprints, read_blueprint
+from nexus.db.child_blueprints import store_edited_blueprint, store_planned_blueprint
 from nexus.db.own_zone import put_in_service
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
@@ -220,6 +221,33 @@ async def _join(connection: Connection, *, nexus_id: NexusId) -> list[str]:
     number = nexus_id.int % 100
     address, ip = SocketAddr("::1", number), f"100::{number}"
     return await put_in_service(connection, nexus_id, internal_address=address, external_ip=ip, now=datetime.now(UTC))
+
+
+async def test_a_target_that_is_not_enabled_changes_no_dns(database_url: str) -> None:
+    async with rack(database_url) as pool:
+        first = (await target_of(pool)).id
+        now = datetime.now(UTC)
+        await pool.transaction(lambda connection: set_target_enabled(connection, first, enabled=False, now=now))
+        (change,) = await pool.transaction(partial(_join, nexus_id=NexusId(UUID(int=11))))
+        assert change.startswith("blueprint ")
+    assert [enabled for _, _, enabled in history(database_url)] == [True, False, False]
+
+
+@pytest.mark.parametrize("planned", [True, False])
+async def test_a_child_is_stored_once(database_url: str, planned: bool) -> None:
+    async with rack(database_url) as pool:
+        first = (await target_of(pool)).id
+
+        async def store(connection: Connection) -> Blueprint:
+            now = datetime.now(UTC)
+            if planned:
+                return await store_planned_blueprint(connection, blueprint_id=blueprint_id(2), creator="x", now=now)
+            edits = [ExpungeZone(SECOND_NEXUS)]
+            return await store_edited_blueprint(
+                connection, first, edits, blueprint_id=blueprint_id(2), creator="x", comment=None, now=now
+            )
+
+        assert await pool.transaction(store) == await pool.transaction(store)
 
 
 async def make_target(pool: Pool, edit: ExpungeZone | ExpungeSled) -> None:

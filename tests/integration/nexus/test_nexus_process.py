@@ -376,6 +376,21 @@ async def test_another_nexus_gets_into_dns_and_one_that_moves_is_found_again(dat
         assert [record.data for record in external_zone.records[f"{SILO_NAME}.sys"]] == ["127.0.0.1"]
 
 
+async def test_an_expunged_nexus_waits_and_says_why(database_url: str) -> None:
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        async with w.nexus(SECOND) as second:
+            await second.ready()
+        target = json.loads((await first.request("GET", "/deployment/blueprints/target")).body)["target_id"]
+        edits = {"edits": [{"edit": "expunge_zone", "zone_id": SECOND}]}
+        made = json.loads((await first.request("POST", f"/experimental/blueprints/{target}/edit", edits)).body)["id"]
+        wanted = {"target_id": made, "enabled": True}
+        assert (await first.request("POST", "/deployment/blueprints/target", wanted)).status == 200
+        async with w.nexus(SECOND) as second:
+            await second.news.wait_for_status(f"a zone of its own: zone {SECOND} is expunged in blueprint {made}")
+
+
 async def test_a_database_of_another_rack_is_waited_out(database_url: str) -> None:
     async with world(database_url) as w:
         with psycopg.connect(database_url) as connection:

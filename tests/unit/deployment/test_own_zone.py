@@ -1,0 +1,45 @@
+"""What a Nexus that starts is to change in the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, edited_child
+
+from dropshot.address import SocketAddr
+from nexus.deployment.edits import AddNexusZone, EditRefused, ExpungeSled, ExpungeZone, MoveNexusZone
+from nexus.deployment.own_zone import NexusExpunged, place_nexus
+from nexus.ids import NexusId
+from nexus.rack import NexusZone
+
+if TYPE_CHECKING:
+    from nexus.deployment.blueprint import Blueprint
+
+NEW = NexusId(UUID(int=3))
+
+
+def place(target: Blueprint, nexus_id: NexusId, port: int) -> AddNexusZone | MoveNexusZone | None:
+    return place_nexus(target, nexus_id, internal_address=SocketAddr("::1", port), external_ip="100::3")
+
+
+def test_one_that_is_where_it_was_changes_nothing() -> None:
+    assert place(INITIAL, FIRST_NEXUS, 12221) is None
+
+
+def test_one_that_listens_elsewhere_is_moved() -> None:
+    assert place(INITIAL, FIRST_NEXUS, 1) == MoveNexusZone(FIRST_NEXUS, "[::1]:1")
+
+
+def test_an_unknown_one_is_put_on_the_first_sled_that_is_left() -> None:
+    assert place(INITIAL, NEW, 1) == AddNexusZone(NexusZone(NEW, FIRST_SLED, "[::1]:1", "100::3"))
+    left = edited_child(INITIAL, ExpungeSled(FIRST_SLED))
+    assert place(left, NEW, 1) == AddNexusZone(NexusZone(NEW, SECOND_SLED, "[::1]:1", "100::3"))
+    with pytest.raises(EditRefused, match="every sled is decommissioned"):
+        place(edited_child(left, ExpungeSled(SECOND_SLED), number=3), NEW, 1)
+
+
+def test_an_expunged_one_does_not_come_back() -> None:
+    with pytest.raises(NexusExpunged, match=f"zone {SECOND_NEXUS} is expunged"):
+        place(edited_child(INITIAL, ExpungeZone(SECOND_NEXUS)), SECOND_NEXUS, 12223)
