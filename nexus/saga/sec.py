@@ -50,7 +50,7 @@ from nexus.saga.payload import printable
 from nexus.saga.store import NewSaga
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from nexus.saga.action import ActionRegistry
     from nexus.saga.execution import Outcome
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from nexus.saga.injection import Injection
     from nexus.saga.logger import Logger
     from nexus.saga.status import SagaDetails, SagaStatus
-    from nexus.saga.store import InProgressSaga, SagaLogWriter, SecStore
+    from nexus.saga.store import Abandonment, Adoption, InProgressSaga, SagaLogWriter, SecStore
 
 DEFAULT_HISTORY = 10_000
 
@@ -184,6 +184,17 @@ class Sec:
     async def list_in_progress(self, *, after: SagaId | None = None, limit: int = DEFAULT_PAGE) -> list[InProgressSaga]:
         """A page, by id, of the sagas in the store that are assigned to this SEC and not at their end."""
         return await self._store.list_in_progress(self.sec_id, after=after, limit=limit)
+
+    async def adopt(self, from_secs: Collection[SecId]) -> Adoption:
+        """Assign to this SEC what is in progress of others, for the next recovery. Raises StoreUnavailable.
+
+        Safe to cancel, and to repeat. Those others lose it, whatever they are still doing.
+        """
+        return await self._store.adopt(from_secs, sec_id=self.sec_id)
+
+    async def abandon_orphans(self, orphaned_secs: Collection[SecId], *, comment: str) -> Abandonment:
+        """Give up what is in progress of SECs that are gone and whose sagas nobody can run. As `adopt`."""
+        return await self._store.abandon_orphans(orphaned_secs, sec_id=self.sec_id, comment=comment)
 
     async def check_claims(self) -> list[SagaLost]:
         """Stop every saga held here whose claim is not in force any more, and return why.

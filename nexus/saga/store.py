@@ -10,9 +10,9 @@ What every store promises (`tests/integration/saga/test_store_contract.py` holds
 - `SagaLogWriter.enqueue` is first in, first out for one saga. What is durable after a crash is a prefix of that.
 - `durable` returns once everything enqueued before the call is durable, whatever happens to the store meanwhile: a
   store that is away is waited for. Cancelling the wait does not cancel the write.
-- `create`, `claim`, `check_claims`, `load`, `list_in_progress`, `adopt` and `abandon` are bounded in time:
-  StoreUnavailable says that nothing was written, its subclass OutcomeUnknown that it cannot be told. All of them may
-  be repeated.
+- `create`, `claim`, `check_claims`, `load`, `list_in_progress`, `adopt`, `abandon_orphans` and `abandon` are bounded
+  in time: StoreUnavailable says that nothing was written, its subclass OutcomeUnknown that it cannot be told. All of
+  them may be repeated.
 """
 
 from __future__ import annotations
@@ -141,6 +141,14 @@ class Adoption:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandonment:
+    """By id, likewise."""
+
+    abandoned: tuple[SagaId, ...]
+    not_abandoned: tuple[SagaId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class InProgressSaga:
     saga_id: SagaId
     name: str
@@ -179,6 +187,12 @@ class SecStore(Protocol):
         another. Bounded in time, whatever the others are doing; may be repeated.
         """
 
+    async def abandon_orphans(self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str) -> Abandonment:
+        """Give up, as `orphaned`, every saga in progress of those SECs. `sec_id` is who does it, and keeps its own.
+
+        As `adopt` in all else.
+        """
+
     async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
         """Give the saga up: nothing is unwound and nobody recovers it. Raises SagaLost if the claim is not in force."""
 
@@ -199,6 +213,11 @@ class StoredRow:
 
     attempts: list[tuple[int, NodeAttempt]] = field(default_factory=list)
     abandoned: tuple[AbandonReason, str] | None = None
+
+    def abandon(self, reason: AbandonReason, comment: str, *, by: SecId) -> None:
+        self.state = StoredState.ABANDONED
+        self.abandoned = reason, comment
+        self.claims.append(by)
 
 
 class InMemorySecStore:
@@ -285,12 +304,19 @@ class InMemorySecStore:
                 moved.append(saga_id)
         return Adoption(moved=tuple(sorted(moved)))
 
+    async def abandon_orphans(self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str) -> Abandonment:
+        await self._reach()
+        others = set(orphaned_secs) - {sec_id}
+        abandoned: list[SagaId] = []
+        for saga_id, row in self.rows.items():
+            if row.current_sec in others and row.state in IN_PROGRESS:
+                row.abandon("orphaned", comment, by=sec_id)
+                abandoned.append(saga_id)
+        return Abandonment(abandoned=tuple(sorted(abandoned)))
+
     async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
         await self._reach()
-        row = self.checked(claim)
-        row.state = StoredState.ABANDONED
-        row.abandoned = reason, comment
-        row.claims.append(claim.sec_id)
+        self.checked(claim).abandon(reason, comment, by=claim.sec_id)
 
     def checked(self, claim: Claim) -> StoredRow:
         """The row, if that claim is in force and the saga in progress. Raises SagaLost."""

@@ -22,7 +22,7 @@ from nexus.saga.errors import (
     WriteRefused,
 )
 from nexus.saga.ids import SagaId, SecId
-from nexus.saga.postgres.adoption import adopt
+from nexus.saga.postgres.adoption import abandon_orphans, adopt
 from nexus.saga.postgres.claims import ClaimTaker
 from nexus.saga.postgres.fence import lock_saga, read_holdings
 from nexus.saga.postgres.loading import load_sagas
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from nexus.db.pool import Pool
     from nexus.saga.logger import Logger
     from nexus.saga.postgres.log_writer import Guard
-    from nexus.saga.store import AbandonReason, Adoption, NewSaga, SagaLogWriter, StoredSaga
+    from nexus.saga.store import Abandonment, AbandonReason, Adoption, NewSaga, SagaLogWriter, StoredSaga
 
 T = TypeVar("T")
 
@@ -119,6 +119,9 @@ class PostgresSecStore:
 
     async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
         return await adopt(self._transact, from_secs, sec_id=sec_id)
+
+    async def abandon_orphans(self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str) -> Abandonment:
+        return await abandon_orphans(self._transact, orphaned_secs, sec_id=sec_id, comment=comment)
 
     async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
         time = datetime.now(UTC)

@@ -41,7 +41,7 @@ from nexus.saga.payload import Payload, encode
 from nexus.saga.postgres import PostgresSecStore, adoption, fence, log_writer
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
-from nexus.saga.store import Adoption, Claim, NewSaga, StateUpdate, StoredState
+from nexus.saga.store import Abandonment, Adoption, Claim, NewSaga, StateUpdate, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -564,6 +564,23 @@ async def test_adoption_in_doubt(conninfo: str) -> None:
         assert flaky.doubts == 0
         assert await rows(pool, "SELECT claim, adopt_generation FROM saga") == [(2, 2), (2, 2)]
         assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'adopted'") == [(2,)]
+
+
+async def test_orphans_in_doubt(conninfo: str) -> None:
+    """The same of giving up, and the reason is in the database."""
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        flaky = RetryingPool(pool)
+        async with serving(flaky) as store:
+            await created(store, [number(1), number(2)])
+            flaky.doubts = 1
+            given_up = await store.abandon_orphans([SEC_ID], sec_id=OTHER_SEC_ID, comment="too old")
+            assert given_up == Abandonment((number(1), number(2)))
+        assert flaky.doubts == 0
+        assert (
+            await rows(pool, "SELECT saga_state, claim, abandon_reason, abandon_comment FROM saga")
+            == [("abandoned", 2, "orphaned", "too old")] * 2
+        )
+        assert await rows(pool, "SELECT sec_id FROM saga_claim WHERE reason = 'abandoned'") == [(OTHER_SEC_ID,)] * 2
 
 
 class RetryingPool(FlakyPool):

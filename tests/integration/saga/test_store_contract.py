@@ -23,7 +23,7 @@ from nexus.saga.log import NodeEvent
 from nexus.saga.nodes import ActionNode
 from nexus.saga.payload import Payload, decode, encode, to_json_value
 from nexus.saga.sec import Sec
-from nexus.saga.store import Adoption, NewSaga, NodeAttempt, StateUpdate, StoredState
+from nexus.saga.store import Abandonment, Adoption, NewSaga, NodeAttempt, StateUpdate, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,6 +222,27 @@ async def test_adoption(open_store: OpenStore) -> None:
         await write(own, STARTED)
         with pytest.raises(SagaLost):
             await store.claim(number(0), sec_id=OTHER_SEC_ID)
+
+
+async def test_orphans(open_store: OpenStore) -> None:
+    """What is in progress is given up, with its reason, and lost to whoever held it; nothing else is touched."""
+    third = SecId(UUID(int=0x3))
+    async with open_store() as store:
+        logs = [await store.create(replace(NEW, saga_id=number(value), sec_id=OTHER_SEC_ID)) for value in range(3)]
+        await write(logs[1], StateUpdate(StoredState.UNWINDING))
+        await write(logs[2], STARTED, StateUpdate(StoredState.DONE))
+        own = await store.create(replace(NEW, saga_id=number(6)))
+        theirs = await store.create(replace(NEW, saga_id=number(7), sec_id=third))
+        given_up = await store.abandon_orphans([OTHER_SEC_ID, SEC_ID], sec_id=SEC_ID, comment="too old")
+        assert given_up == Abandonment((number(0), number(1)))
+        assert await store.abandon_orphans([OTHER_SEC_ID], sec_id=SEC_ID, comment="too old") == Abandonment(())
+        assert await store.list_in_progress(OTHER_SEC_ID, limit=10) == []
+        assert await store.adopt([OTHER_SEC_ID], sec_id=SEC_ID) == Adoption(())
+        with pytest.raises(SagaLost):
+            await write(logs[0], STARTED)
+        assert set(await store.check_claims([logs[1].claim, logs[2].claim])) == {logs[1].claim}
+        await write(own, STARTED)
+        await write(theirs, STARTED)
 
 
 async def test_a_log_that_is_told_of_its_loss(open_store: OpenStore) -> None:
