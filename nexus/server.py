@@ -283,6 +283,7 @@ async def _start_services(
         console=config.console,
         pool=pool,
         sec=sec,
+        nexus_id=NexusId(config.deployment.id),
         internal_dns=config.deployment.internal_dns.servers,
         log=background_log,
     )

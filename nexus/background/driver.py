@@ -12,7 +12,7 @@ activation has ended. No exception ends a loop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,6 +60,9 @@ class TaskDefinition:
     task: Task
     watches: tuple[Watch[Any], ...] = ()
     """The task runs again whenever one of them is sent a value."""
+
+    activator: Activator = field(default_factory=Activator)
+    """For whoever else is to activate it, beside `Driver.activate`."""
 
 
 class UnknownTasks(Exception):
@@ -120,7 +123,7 @@ class Driver:
 class _TaskLoop:
     def __init__(self, definition: TaskDefinition, *, log: Log, now: Callable[[], datetime]) -> None:
         self.definition = definition
-        self.activator = Activator()
+        self.activator = definition.activator
         self._log = log.bind(background_task=definition.name)
         self._now = now
         self._changes = [watch.subscribe() for watch in definition.watches]

@@ -65,3 +65,12 @@ async def delete_blueprint(connection: Connection, blueprint_id: BlueprintId) ->
     """Whether there was one."""
     cursor = await connection.execute("DELETE FROM blueprint WHERE id = %s", (blueprint_id,))
     return cursor.rowcount > 0
+
+
+async def count_blueprints(connection: Connection, *, at_most: int) -> int:
+    """Stops counting there."""
+    cursor = await connection.execute("SELECT count(*) FROM (SELECT 1 FROM blueprint LIMIT %s) AS counted", (at_most,))
+    row = await cursor.fetchone()
+    assert row is not None, "an aggregate has one row"
+    count: int = row[0]
+    return count

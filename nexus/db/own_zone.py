@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from nexus.db.blueprint_target import lock_target, replace_target
-from nexus.db.blueprints import read_blueprint
 from nexus.db.deployed_dns import deploy_dns, lock_dns
 from nexus.db.nexus_states import insert_nexus_states
+from nexus.db.target_edits import edit_target
 from nexus.deployment.blueprint import FromEdit
-from nexus.deployment.edits import ChildMetadata, child, edits_comment
 from nexus.deployment.own_zone import place_nexus
 from nexus.ids import BlueprintId
 
@@ -19,6 +17,8 @@ if TYPE_CHECKING:
 
     from dropshot.address import SocketAddr
     from nexus.db.connection import Connection
+    from nexus.deployment.blueprint import Blueprint
+    from nexus.deployment.edits import Edit
     from nexus.ids import NexusId
 
 
@@ -33,25 +33,24 @@ async def put_in_service(
 
     Raises NexusExpunged.
     """
-    current = await lock_target(connection)
-    dns = await lock_dns(connection)
-    target = await read_blueprint(connection, current.target.target_id)
+
+    def find_edits(target: Blueprint) -> list[Edit]:
+        edit = place_nexus(target, nexus_id, internal_address=internal_address, external_ip=external_ip)
+        return [] if edit is None else [edit]
+
     changes: list[str] = []
-    edit = place_nexus(target, nexus_id, internal_address=internal_address, external_ip=external_ip)
-    if edit is not None:
-        metadata = ChildMetadata(
-            id=BlueprintId(uuid4()),
-            time_created=now,
-            creator=str(nexus_id),
-            comment=edits_comment([edit]),
-            source=FromEdit(),
-            internal_dns_version=dns.internal.version,
-            external_dns_version=dns.external.version,
-        )
-        target = child(target, metadata, [edit])
-        await replace_target(connection, current, target, now=now)
-        await insert_nexus_states(connection, target)
-        changes.append(f"blueprint {target.id} ({target.comment})")
-    if current.target.enabled:
-        changes += await deploy_dns(connection, dns, target, creator=str(nexus_id), now=now)
+    edited = await edit_target(
+        connection,
+        find_edits,
+        blueprint_id=BlueprintId(uuid4()),
+        source=FromEdit(),
+        creator=str(nexus_id),
+        now=now,
+    )
+    if edited.is_new:
+        await insert_nexus_states(connection, edited.blueprint)
+        changes.append(f"blueprint {edited.blueprint.id} ({edited.blueprint.comment})")
+    if edited.enabled:
+        locks = await lock_dns(connection)
+        changes += await deploy_dns(connection, locks, edited.blueprint, creator=str(nexus_id), now=now)
     return changes

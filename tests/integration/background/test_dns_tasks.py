@@ -27,6 +27,7 @@ from nexus.config import BackgroundTasksConfig, ConsoleConfig
 from nexus.db import dns as dns_reads
 from nexus.db.pool import Pool, open_pool
 from nexus.dns_types import AAAA, NS, SRV, A, DnsConfigParams, DnsConfigZone, DnsRecord, Srv
+from nexus.ids import NexusId
 from nexus.saga.action import ActionRegistry
 from nexus.saga.ids import SecId
 from nexus.saga.sec import Sec
@@ -282,6 +283,7 @@ async def test_a_new_version_reaches_the_servers_by_itself(database_url: str) ->
                 console=ConsoleConfig(),
                 pool=pool,
                 sec=sec,
+                nexus_id=NexusId(sec.sec_id),
                 internal_dns=[dns_address],
                 log=LOG,
             )

@@ -16,6 +16,7 @@ from nexus.background.driver import Driver
 from nexus.background.wiring import build_tasks
 from nexus.config import BackgroundTasksConfig, ConsoleConfig
 from nexus.db.pool import Timeouts, open_pool
+from nexus.ids import NexusId
 from nexus.saga.action import Action, ActionContext, ActionRegistry
 from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.execution import SagaSucceeded
@@ -55,7 +56,13 @@ class Nexus:
         store = PostgresSecStore(pool, log=LOG)
         self.sec = Sec(SEC_ID, store=store, registry=ActionRegistry([waiting(self.complete)]), log=LOG)
         tasks = build_tasks(
-            BackgroundTasksConfig(), console=ConsoleConfig(), pool=pool, sec=self.sec, internal_dns=[], log=LOG
+            BackgroundTasksConfig(),
+            console=ConsoleConfig(),
+            pool=pool,
+            sec=self.sec,
+            nexus_id=NexusId(SEC_ID),
+            internal_dns=[],
+            log=LOG,
         )
         self.driver = Driver(tasks, log=LOG)
 

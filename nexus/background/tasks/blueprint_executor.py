@@ -1,0 +1,189 @@
+"""Background task `blueprint_executor`: makes the control plane what the target blueprint says.
+
+The steps are those of upstream's that mean something here, in its order. One that fails is reported as a warning, and
+the others are tried all the same; the next activation is the retry. Every Nexus of the blueprint does all of this, at
+the same time: each step finds done what another has done.
+
+Details: `{"target_id", "enabled", "execution_error", "needs_saga_recovery", "event_report"}`; of a blueprint that is
+not to be executed the first two only.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from nexus.db.blueprint_target import lock_target
+from nexus.db.deployed_dns import deploy_dns, lock_dns
+from nexus.db.errors import DatabaseUnavailable
+from nexus.db.nexus_states import delete_nexus_states, insert_nexus_states
+from nexus.deployment.execution import (
+    ORPHANED_COMMENT,
+    EventReport,
+    NotInBlueprint,
+    StepReport,
+    expunged_zones,
+    saga_moves,
+)
+from nexus.saga.errors import SagaError
+from nexus.saga.ids import SecId
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from dropshot.logging import Log
+    from nexus.background.activator import Activator, Watch
+    from nexus.db.connection import Connection
+    from nexus.db.pool import Pool
+    from nexus.deployment.blueprint import Blueprint
+    from nexus.deployment.loaded import LoadedBlueprint
+    from nexus.ids import NexusId
+    from nexus.saga.sec import Sec
+
+
+class NotTheTarget(Exception):
+    """Another blueprint has become the target meanwhile. Executing that is for the next activation."""
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        super().__init__(f"blueprint {blueprint.id} is not the target any more")
+
+
+class BlueprintExecutor:
+    """`recovery` is activated when sagas were taken over, `dns` when DNS has a new version."""
+
+    def __init__(
+        self,
+        nexus_id: NexusId,
+        *,
+        pool: Pool,
+        sec: Sec,
+        loaded: Watch[LoadedBlueprint | None],
+        recovery: Activator,
+        dns: tuple[Activator, ...],
+        log: Log,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._nexus_id = nexus_id
+        self._pool = pool
+        self._sec = sec
+        self._loaded = loaded
+        self._recovery = recovery
+        self._dns = dns
+        self._log = log
+        self._now = now
+
+    async def activate(self) -> dict[str, object]:
+        loaded = self._loaded.value
+        if loaded is None:
+            return {"error": "no blueprint"}
+        details: dict[str, object] = {"target_id": loaded.target.target_id, "enabled": loaded.target.enabled}
+        own = loaded.blueprint.find_zone(self._nexus_id)
+        if own is not None and not own[1].in_service:
+            # Whoever takes over this Nexus' sagas may have done so already, and nothing else is for it to do any more.
+            await self._sec.check_claims()
+            return {**details, "error": f"this Nexus, zone {self._nexus_id}, is expunged: it executes nothing any more"}
+        if not loaded.target.enabled:
+            return details
+        reassigned, report = await self._execute(loaded.blueprint)
+        return {
+            **details,
+            "execution_error": None,
+            "needs_saga_recovery": reassigned > 0,
+            "event_report": report,
+        }
+
+    async def _execute(self, blueprint: Blueprint) -> tuple[int, EventReport]:
+        """How many sagas were reassigned, and what was done."""
+        reassigned = 0
+
+        async def reassign() -> str:
+            nonlocal reassigned
+            reassigned, said = await self._reassign_sagas(blueprint)
+            return said
+
+        steps: dict[str, Callable[[], Awaitable[str]]] = {
+            "Ensure db_metadata_nexus records exist": partial(self._ensure_nexus_states, blueprint),
+            "Deploy DNS records": partial(self._deploy_dns, blueprint),
+            "Cleanup expunged zones": partial(self._clean_up_expunged, blueprint),
+            "Reassign sagas": reassign,
+            "Abandon orphan sagas": partial(self._abandon_orphans, blueprint),
+        }
+        report = EventReport([await self._step(name, step) for name, step in steps.items()])
+        return reassigned, report
+
+    async def _step(self, description: str, step: Callable[[], Awaitable[str]]) -> StepReport:
+        started = time.monotonic()
+        try:
+            message = await step()
+        except (DatabaseUnavailable, psycopg.OperationalError, SagaError, NotTheTarget, NotInBlueprint) as error:
+            self._log.warning("step of an execution failed", step=description, error=str(error))
+            return StepReport(description, "warning", str(error), _elapsed_ms(started))
+        return StepReport(description, "completed", message, _elapsed_ms(started))
+
+    async def _ensure_nexus_states(self, blueprint: Blueprint) -> str:
+        async def ensure(connection: Connection) -> int:
+            await _lock_target(connection, blueprint)
+            return await insert_nexus_states(connection, blueprint)
+
+        return _count(await self._pool.transaction(ensure), "record", "added")
+
+    async def _deploy_dns(self, blueprint: Blueprint) -> str:
+        now = self._now()
+
+        async def deploy(connection: Connection) -> list[str]:
+            await _lock_target(connection, blueprint)
+            locks = await lock_dns(connection)
+            return await deploy_dns(connection, locks, blueprint, creator=str(self._nexus_id), now=now)
+
+        changes = await self._pool.transaction(deploy)
+        if changes:
+            for activator in self._dns:
+                activator.activate()
+        return ", ".join(changes) or "no changes"
+
+    async def _clean_up_expunged(self, blueprint: Blueprint) -> str:
+        gone = [zone.id for zone in expunged_zones(blueprint, ready_for_cleanup=True)]
+        deleted = await self._pool.transaction(lambda connection: delete_nexus_states(connection, gone))
+        return _count(deleted, "db_metadata_nexus record", "deleted")
+
+    async def _reassign_sagas(self, blueprint: Blueprint) -> tuple[int, str]:
+        moves = saga_moves(blueprint, self._nexus_id)
+        if not moves.reassign_from:
+            return 0, "no expunged Nexus of this generation is ready for cleanup"
+        adoption = await self._sec.adopt([SecId(zone_id) for zone_id in moves.reassign_from])
+        if adoption.moved:
+            self._log.info("sagas reassigned to this Nexus", count=len(adoption.moved))
+            self._recovery.activate()
+        said = _count(len(adoption.moved), "saga", "reassigned to this Nexus")
+        if adoption.not_moved:
+            said += f"; {len(adoption.not_moved)} locked by somebody, which the next execution tries again"
+        return len(adoption.moved), said
+
+    async def _abandon_orphans(self, blueprint: Blueprint) -> str:
+        moves = saga_moves(blueprint, self._nexus_id)
+        if not moves.orphaned:
+            return "no expunged Nexus of an older generation is ready for cleanup"
+        secs = [SecId(zone_id) for zone_id in moves.orphaned]
+        given_up = await self._sec.abandon_orphans(secs, comment=ORPHANED_COMMENT)
+        if given_up.abandoned:
+            self._log.warning("orphaned sagas abandoned", count=len(given_up.abandoned))
+        return _count(len(given_up.abandoned), "saga", "abandoned")
+
+
+async def _lock_target(connection: Connection, blueprint: Blueprint) -> None:
+    """Raises NotTheTarget."""
+    current = await lock_target(connection)
+    if current.target.target_id != blueprint.id:
+        raise NotTheTarget(blueprint)
+
+
+def _count(number: int, what: str, done: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'} {done}"
+
+
+def _elapsed_ms(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -1,0 +1,77 @@
+"""Executing a blueprint: what follows from it for sagas, and the report of an execution. Pure.
+
+Which steps there are, and in which order, is in `nexus.background.tasks.blueprint_executor`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from nexus.deployment.blueprint import Expunged
+
+if TYPE_CHECKING:
+    from nexus.deployment.blueprint import Blueprint, BlueprintZone
+    from nexus.ids import NexusId
+
+ORPHANED_COMMENT = "its Nexus is expunged, and of a generation too old for its sagas to be run by another"
+
+
+class NotInBlueprint(Exception):
+    """A Nexus executes a blueprint that has no zone of its own: it cannot tell which generation it is of."""
+
+    def __init__(self, nexus_id: NexusId, blueprint: Blueprint) -> None:
+        super().__init__(f"blueprint {blueprint.id} has no zone {nexus_id}, which is this Nexus")
+
+
+@dataclass(frozen=True, slots=True)
+class SagaMoves:
+    """What becomes of the sagas of Nexuses that are expunged and surely do not run any more."""
+
+    reassign_from: tuple[NexusId, ...]
+    """Of the generation of who executes the blueprint: it takes them over."""
+
+    orphaned: tuple[NexusId, ...]
+    """Of an older generation, whose sagas nobody can run."""
+
+
+def saga_moves(blueprint: Blueprint, executing: NexusId) -> SagaMoves:
+    """Upstream's rule. Nexuses of a later generation, and those that are not in the blueprint, are left alone.
+
+    Raises NotInBlueprint.
+    """
+    own = blueprint.find_zone(executing)
+    if own is None:
+        raise NotInBlueprint(executing, blueprint)
+    generation = own[1].zone_type.nexus_generation
+    gone = [zone for zone in expunged_zones(blueprint, ready_for_cleanup=True) if zone.id != executing]
+    return SagaMoves(
+        reassign_from=tuple(zone.id for zone in gone if zone.zone_type.nexus_generation == generation),
+        orphaned=tuple(zone.id for zone in gone if zone.zone_type.nexus_generation < generation),
+    )
+
+
+def expunged_zones(blueprint: Blueprint, *, ready_for_cleanup: bool) -> list[BlueprintZone]:
+    """In the order of their ids. Those that are not ready for cleanup may run still."""
+    return [
+        zone
+        for _, zone in blueprint.zones()
+        if isinstance(zone.disposition, Expunged) and zone.disposition.ready_for_cleanup == ready_for_cleanup
+    ]
+
+
+class StepReport(msgspec.Struct, frozen=True):
+    """One step: what it did, or why it could not do it, which keeps no later step from being tried."""
+
+    description: str
+    outcome: Literal["completed", "warning"]
+    message: str
+    elapsed_ms: int
+
+
+class EventReport(msgspec.Struct, frozen=True):
+    """The steps of one execution, in their order. `omdb nexus background-tasks print-report` draws it."""
+
+    steps: list[StepReport]

@@ -1,0 +1,165 @@
+"""A Nexus is expunged, and its sagas move: the whole of it, with Nexuses, database and DNS servers in one process."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+import trio
+from nexus_lab import FIRST, SECOND, Nexus, World, world
+
+from nexus.deployment.execution import ORPHANED_COMMENT
+from simstack.rack_setup import SLED_IDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dropshot.client import Response
+
+TARGET = "/deployment/blueprints/target"
+
+
+async def get(nexus: Nexus, path: str) -> Any:
+    response = await nexus.request("GET", path)
+    assert response.status == 200, response.body
+    return json.loads(response.body)
+
+
+async def post(nexus: Nexus, path: str, body: object = None) -> Any:
+    response = await nexus.request("POST", path, body)
+    assert response.status in (200, 204), response.body
+    return json.loads(response.body or b"null")
+
+
+async def edit_target(nexus: Nexus, *edits: dict[str, object]) -> str:
+    """Make a child of the target the target; returns its id."""
+    target = await get(nexus, TARGET)
+    child = await post(nexus, f"/experimental/blueprints/{target['target_id']}/edit", {"edits": edits})
+    await post(nexus, TARGET, {"target_id": child["id"], "enabled": True})
+    child_id: str = child["id"]
+    return child_id
+
+
+def states(*expected: tuple[str, str]) -> Callable[[Response], bool]:
+    """Of all sagas in memory."""
+    wanted = sorted(expected)
+
+    def are_so(answer: Response) -> bool:
+        return sorted((item["id"], item["state"]["state"]) for item in json.loads(answer.body)["items"]) == wanted
+
+    return are_so
+
+
+async def create_demo(nexus: Nexus) -> tuple[str, str]:
+    made = await post(nexus, "/demo-saga")
+    return made["saga_id"], made["demo_saga_id"]
+
+
+async def two_nexuses(w: World, first: Nexus, second: Nexus) -> None:
+    await w.initialize_rack(first)
+    await first.ready()
+    await second.ready()
+
+
+def rows(database_url: str, query: str, *values: object) -> Sequence[tuple[object, ...]]:
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(query.encode(), values).fetchall()
+
+
+def names(w: World) -> set[str]:
+    """Whom internal DNS has as a Nexus."""
+    (zone,) = w.internal.config.zones
+    return {record.data.target.partition(".")[0] for record in zone.records["_nexus._tcp"]}  # type: ignore[union-attr]
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110  neither database nor DNS is a task to wait for
+        await trio.sleep(0.005)
+
+
+async def test_its_sagas_go_on_elsewhere(database_url: str) -> None:
+    async with world(database_url) as w, w.nexus() as first:
+        async with w.nexus(SECOND) as second:
+            await two_nexuses(w, first, second)
+            saga_id, demo_saga_id = await create_demo(second)
+            await eventually(lambda: names(w) == {str(FIRST), str(SECOND)})
+        # It is dead now. Nobody says that it is: that nobody listens there any more is found out.
+        await edit_target(first, {"edit": "expunge_zone", "zone_id": SECOND})
+        await first.eventually("GET", "/sagas", states((saga_id, "running")))
+        await first.eventually("GET", "/bgtasks/view/saga_recovery", lambda answer: saga_id.encode() in answer.body)
+        await post(first, f"/demo-saga/{demo_saga_id}/complete")
+        await first.eventually("GET", "/sagas", states((saga_id, "succeeded")))
+        await eventually(lambda: names(w) == {str(FIRST)})
+        assert rows(database_url, "SELECT claim, sec_id, adopt_generation, reason FROM saga_claim ORDER BY claim") == [
+            (1, SECOND, 1, "created"),
+            (2, FIRST, 2, "adopted"),
+            (3, FIRST, 2, "recovered"),
+        ]
+        assert rows(database_url, "SELECT nexus_id FROM db_metadata_nexus") == [(FIRST,)]
+        comments = [comment for (comment,) in rows(database_url, "SELECT comment FROM blueprint ORDER BY time_created")]
+        assert comments[-2:] == [f"expunged zone {SECOND}", f"marked zone {SECOND} ready for cleanup"]
+
+
+async def test_one_that_lives_on_gives_them_up(database_url: str) -> None:
+    async with world(database_url) as w, w.nexus() as first, w.nexus(SECOND) as second:
+        await two_nexuses(w, first, second)
+        saga_id, demo_saga_id = await create_demo(second)
+        await edit_target(first, {"edit": "expunge_zone", "zone_id": SECOND, "ready_for_cleanup": True})
+        await first.eventually("GET", "/sagas", states((saga_id, "running")))
+        await post(second, "/bgtasks/activate", {"bgtask_names": ["blueprint_loader"]})
+        await second.eventually("GET", "/sagas", states())
+        await post(first, f"/demo-saga/{demo_saga_id}/complete")
+        await first.eventually("GET", "/sagas", states((saga_id, "succeeded")))
+        written = rows(database_url, "SELECT DISTINCT creator, claim FROM saga_node_event ORDER BY claim")
+        assert written == [(SECOND, 1), (FIRST, 3)]
+
+
+async def test_nothing_moves_while_it_may_still_run(database_url: str) -> None:
+    async with world(database_url) as w, w.nexus() as first, w.nexus(SECOND) as second:
+        await two_nexuses(w, first, second)
+        saga_id, _ = await create_demo(second)
+        await edit_target(first, {"edit": "expunge_zone", "zone_id": SECOND})
+        path = "/bgtasks/view/expunged_zone_watcher"
+        await first.eventually("GET", path, lambda answer: b"somebody listens there" in answer.body)
+        details = (await get(first, path))["last"]["details"]["details"]
+        assert [zone["zone_id"] for zone in details["waiting_for"]] == [str(SECOND)]
+        assert rows(database_url, "SELECT id, current_sec FROM saga") == [(UUID(saga_id), SECOND)]
+
+
+async def test_all_of_a_sled_that_is_gone(database_url: str) -> None:
+    """Upstream's way: the sled's policy, then the planner, which is switched on for it."""
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        zone = {"id": SECOND, "sled_id": SLED_IDS[1], "internal_address": "[::1]:9", "external_ip": "100::1"}
+        await edit_target(first, {"edit": "add_nexus_zone", "zone": zone})
+        await first.eventually("GET", "/bgtasks/view/blueprint_planner", lambda answer: b"disabled" in answer.body)
+        await post(first, "/sleds/expunge", {"sled": SLED_IDS[1]})
+        config = await get(first, "/deployment/reconfigurator-config")
+        wanted = {"version": config["version"] + 1, "config": {**config["config"], "planner_enabled": True}}
+        await post(first, "/deployment/reconfigurator-config", wanted)
+        await first.eventually("GET", "/bgtasks/view/blueprint_planner", lambda answer: b"unchanged" in answer.body)
+        target = await get(first, TARGET)
+        blueprint = await get(first, f"/deployment/blueprints/all/{target['target_id']}")
+        assert blueprint["comment"] == f"expunged sled {SLED_IDS[1]}"
+        sled = blueprint["sleds"][str(SLED_IDS[1])]
+        assert sled["state"] == "decommissioned"
+        assert [zone["disposition"]["kind"] for zone in sled["zones"]] == ["expunged"]
+
+
+async def test_sagas_of_an_older_generation_are_orphaned(database_url: str) -> None:
+    third = UUID(int=0x3)
+    async with world(database_url) as w:
+        async with w.nexus() as first, w.nexus(SECOND) as second:
+            await two_nexuses(w, first, second)
+            saga_id, _ = await create_demo(second)
+            zone = {"id": third, "sled_id": SLED_IDS[0], "internal_address": "[::1]:9", "external_ip": "100::3"}
+            add = {"edit": "add_nexus_zone", "zone": zone, "nexus_generation": 2}
+            await edit_target(first, add, {"edit": "bump_nexus_generation"})
+        async with w.nexus(third) as new:
+            await new.ready()
+            await edit_target(new, {"edit": "expunge_zone", "zone_id": SECOND})
+            read = "SELECT saga_state, abandon_reason, abandon_comment FROM saga WHERE id = %s"
+            await eventually(lambda: rows(database_url, read, saga_id) == [("abandoned", "orphaned", ORPHANED_COMMENT)])
