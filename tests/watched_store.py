@@ -1,8 +1,8 @@
 """The store in memory, watched: who took the saga when, and what was written after that.
 
-Its questions and its answers are on their way as long as `lag`; a creation whose answer is on its way when the store
-goes away is in doubt. `piecemeal` makes its logs durable one write at a time, as a store may: then a crash leaves any
-prefix.
+Its questions and its answers are on their way as long as `lag`; the answer to a creation is lost when `loses` says so,
+and the creation is in doubt then. `piecemeal` makes its logs durable one write at a time, as a store may: then a crash
+leaves any prefix.
 """
 
 from __future__ import annotations
@@ -23,26 +23,18 @@ if TYPE_CHECKING:
 
 
 class WatchedStore(InMemorySecStore):
-    def __init__(self, *, piecemeal: bool, lag: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, *, piecemeal: bool, lag: Callable[[], Awaitable[None]], loses: Callable[[], bool]) -> None:
         super().__init__()
         self._lag = lag
-        self._away = False
+        self._loses = loses
         self._piecemeal = piecemeal
         self._takings: list[tuple[SagaId, int, int, int]] = []
-
-    def go_away(self) -> None:
-        super().go_away()
-        self._away = True
-
-    def come_back(self) -> None:
-        super().come_back()
-        self._away = False
 
     async def create(self, saga: NewSaga) -> SagaLogWriter:
         await self._lag()
         log = await super().create(saga)
         await self._lag()
-        if self._away:
+        if self._loses():
             raise OutcomeUnknown("the answer was lost")
         return self._log(log)
 

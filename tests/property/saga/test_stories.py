@@ -101,7 +101,7 @@ class Story:
     def __init__(self, shape: Shape, random: Random, *, failure_rate: float, piecemeal: bool) -> None:
         self.shape = shape
         self.random = random
-        self.store = WatchedStore(piecemeal=piecemeal, lag=self.lag)
+        self.store = WatchedStore(piecemeal=piecemeal, lag=self.lag, loses=lambda: random.random() < 0.1)
         self.released = trio.Event()
         self.world = World(
             shape,
@@ -252,7 +252,7 @@ class Story:
                 await process.sec.wait_ended(SAGA_ID)
             if SAGA_ID in self.store.rows and self.row.state is StoredState.DONE:
                 break
-            await trio.lowlevel.checkpoint()
+            await trio.sleep(1)
             await self.take(process)  # those that were still about to take it do so only once
         else:
             raise AssertionError("the saga never ends")
