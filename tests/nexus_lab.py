@@ -110,6 +110,11 @@ class Nexus:
                 return
             await trio.sleep(0.005)
 
+    async def recovered(self) -> None:
+        """Until its first recovery it says of a saga that it does not know: try again."""
+        path = f"/demo-saga/{UUID(int=0)}/complete"
+        await self.eventually("POST", path, lambda response: response.status == 404)
+
     def log_lines(self, sentence: str) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.log_text.getvalue().splitlines()]
         return [line for line in lines if line["msg"] == sentence]

@@ -90,6 +90,7 @@ async def test_answers_are_as_upstreams_document_says(database_url: str, check_o
     async with world(database_url) as w, w.nexus() as nexus:
         await w.initialize_rack(nexus)
         await nexus.ready()
+        await nexus.recovered()
 
         async def check(method: str, route: str, path: str, status: int, body: object = None) -> bytes:
             response = await nexus.request(method, path, body)
@@ -125,6 +126,7 @@ async def test_texts_of_refusals(database_url: str) -> None:
         await w.initialize_rack(nexus)
         await nexus.ready()
         nobody = UUID(int=1)
+        await nexus.recovered()
         for method, path, body, code, text in (
             ("GET", f"/sagas/{nobody}", None, "ObjectNotFound", f'not found: saga-dbg with id "{nobody}"'),
             ("GET", "/bgtasks/view/x", None, "ObjectNotFound", 'not found: background-task with name "x"'),
