@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nexus.db.blueprints import delete_blueprint, insert_blueprint, read_blueprint
 from nexus.deployment.blueprint import Blueprint, BlueprintTarget
+from nexus.deployment.succession import objections
 from nexus.errors import Conflict, InternalError, InvalidRequest, ObjectNotFound
 from nexus.ids import BlueprintId
 
@@ -71,6 +72,9 @@ async def set_target(
     blueprint = await read_blueprint(connection, target_id)
     if blueprint.parent_blueprint_id != current.target.target_id:
         raise InvalidRequest(f"Blueprint {target_id}'s parent blueprint is not the current target blueprint")
+    target = await read_blueprint(connection, current.target.target_id)
+    if wrong := "; ".join(objections(target, blueprint)):
+        raise InvalidRequest(f"Blueprint {target_id} cannot follow on the current target blueprint: {wrong}")
     await _insert_version(connection, current.version + 1, wanted)
     return wanted
 

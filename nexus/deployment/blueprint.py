@@ -10,6 +10,7 @@ how one becomes another.
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -57,6 +58,9 @@ class InstallDataset(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
 class ExternalIp(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     ip: str
+
+    def __post_init__(self) -> None:
+        ipaddress.ip_address(self.ip)
 
 
 class PrivateIpv4(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +145,13 @@ class UpdateDisposition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subnet(msgspec.Struct, frozen=True, kw_only=True):
+    """`fd00:1122:3344:101::/64`"""
+
     net: str
+
+    def __post_init__(self) -> None:
+        if ipaddress.IPv6Network(self.net).prefixlen != 64:
+            raise ValueError(f"{self.net} is not the subnet of a sled: its prefix is not of 64 bits")
 
 
 SledState: TypeAlias = Literal["active", "decommissioned"]

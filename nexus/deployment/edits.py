@@ -1,7 +1,8 @@
 """How a blueprint becomes another: every change of what the control plane consists of is one of these edits. Pure.
 
 An edit makes a *child*, a new blueprint whose parent is the one edited, which itself stays as it is. What holds of
-every child: a zone that is expunged stays expunged, a zone that is there stays there, generations only rise.
+every child: a zone that is expunged stays expunged, a zone that is there stays there, generations only rise (see
+`nexus.deployment.succession`).
 
 The edits are also the bodies of `POST /experimental/blueprints/{id}/edit`.
 """

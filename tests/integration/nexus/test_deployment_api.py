@@ -166,6 +166,11 @@ async def test_a_blueprint_is_imported_once_as_it_is(database_url: str, check_op
             "ObjectAlreadyExists",
             f'already exists: blueprint "{NO_SUCH}"',
         )
+        empty = {**other, "id": str(UUID(int=1)), "sleds": {}}
+        assert await api("POST", IMPORT, empty) is None
+        status, _, message = await api.refused("POST", TARGET, {"target_id": empty["id"], "enabled": True})
+        assert status == 400
+        assert message.startswith(f"Blueprint {empty['id']} cannot follow on the current target blueprint: sled ")
         unsound = {**other, "sleds": {key: {**sled, "disks": [{}]} for key, sled in other["sleds"].items()}}
         assert (await api.refused("POST", IMPORT, unsound))[0] == 400
 

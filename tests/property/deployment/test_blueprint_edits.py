@@ -21,6 +21,7 @@ from nexus.deployment.edits import (
     MarkReadyForCleanup,
     MoveNexusZone,
 )
+from nexus.deployment.succession import objections
 from nexus.ids import NexusId, SledId
 from nexus.rack import NexusZone
 
@@ -43,6 +44,7 @@ edits: st.SearchStrategy[Edit] = st.one_of(
 
 def check_later(before: Blueprint, after: Blueprint) -> None:
     assert after.parent_blueprint_id == before.id
+    assert list(objections(before, after)) == []
     assert after.nexus_generation >= before.nexus_generation
     assert after.sleds.keys() == before.sleds.keys()
     for sled_id, sled in before.sleds.items():

@@ -1,0 +1,52 @@
+"""What must hold between the target and the blueprint that takes its place. Pure.
+
+Nothing that is gone comes back, nothing vanishes without being expunged, and generations only rise. Every edit keeps to
+it; this is for blueprints that come from elsewhere, by import.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus.deployment.blueprint import Expunged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nexus.deployment.blueprint import Blueprint, BlueprintZone
+
+
+def objections(target: Blueprint, successor: Blueprint) -> Iterator[str]:
+    """A sentence for each thing that is wrong; none if `successor` may take the place of `target`."""
+    if successor.nexus_generation < target.nexus_generation:
+        yield f"the Nexus generation falls from {target.nexus_generation} to {successor.nexus_generation}"
+    for sled_id, sled in sorted(target.sleds.items()):
+        later = successor.sleds.get(sled_id)
+        if later is None:
+            yield f"sled {sled_id} is missing"
+            continue
+        if later.sled_agent_generation < sled.sled_agent_generation:
+            yield f"the configuration of sled {sled_id} falls below generation {sled.sled_agent_generation}"
+        if sled.state == "decommissioned" and later.state != "decommissioned":
+            yield f"sled {sled_id}, which is decommissioned, comes back"
+    for sled_id, zone in target.zones():
+        found = successor.find_zone(zone.id)
+        if found is None:
+            yield f"zone {zone.id} is missing"
+        elif found[0] != sled_id:
+            yield f"zone {zone.id} is on another sled"
+        elif _comes_back(zone, found[1]):
+            yield f"zone {zone.id}, which is expunged, comes back"
+
+
+def _comes_back(zone: BlueprintZone, later: BlueprintZone) -> bool:
+    """Whether it was expunged and is not any more, or not as it was. It may have become ready for cleanup."""
+    match zone.disposition, later.disposition:
+        case Expunged() as before, Expunged() as after:
+            return after.as_of_generation != before.as_of_generation or (
+                before.ready_for_cleanup and not after.ready_for_cleanup
+            )
+        case Expunged(), _:
+            return True
+        case _:
+            return False

@@ -1,0 +1,66 @@
+"""What no blueprint may do that takes the place of the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+import pytest
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, edited_child
+
+from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeSled, ExpungeZone
+from nexus.deployment.succession import objections
+from nexus.ids import NexusId, SledId
+from nexus.rack import NexusZone
+
+if TYPE_CHECKING:
+    from nexus.deployment.blueprint import Blueprint
+
+THIRD = NexusZone(NexusId(UUID(int=3)), SECOND_SLED, "[::1]:3", "100::3")
+EXPUNGED = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS))
+READY = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
+BUMPED = edited_child(INITIAL, AddNexusZone(THIRD, 2), BumpNexusGeneration())
+GONE = edited_child(INITIAL, ExpungeSled(SECOND_SLED))
+
+
+def only(blueprint: Blueprint, *sled_ids: SledId) -> Blueprint:
+    sleds = {sled_id: sled for sled_id, sled in blueprint.sleds.items() if sled_id in sled_ids}
+    return msgspec.structs.replace(blueprint, sleds=sleds)
+
+
+@pytest.mark.parametrize(
+    ("target", "successor", "wrong"),
+    [
+        (READY, EXPUNGED, [f"zone {SECOND_NEXUS}, which is expunged, comes back"]),
+        (
+            EXPUNGED,
+            INITIAL,
+            [
+                f"the configuration of sled {SECOND_SLED} falls below generation 2",
+                f"zone {SECOND_NEXUS}, which is expunged, comes back",
+            ],
+        ),
+        (
+            BUMPED,
+            EXPUNGED,
+            ["the Nexus generation falls from 2 to 1", f"zone {THIRD.id} is missing"],
+        ),
+        (GONE, READY, [f"sled {SECOND_SLED}, which is decommissioned, comes back"]),
+        (
+            INITIAL,
+            only(INITIAL, SECOND_SLED),
+            [f"sled {FIRST_SLED} is missing", f"zone {FIRST_NEXUS} is missing"],
+        ),
+    ],
+)
+def test_nothing_is_taken_back(target: Blueprint, successor: Blueprint, wrong: list[str]) -> None:
+    assert list(objections(target, successor)) == wrong
+
+
+def test_a_zone_stays_on_its_sled() -> None:
+    zones = INITIAL.sleds[SECOND_SLED].zones
+    fuller = msgspec.structs.replace(INITIAL.sleds[FIRST_SLED], zones=(*zones, *INITIAL.sleds[FIRST_SLED].zones))
+    empty = msgspec.structs.replace(INITIAL.sleds[SECOND_SLED], zones=())
+    moved = msgspec.structs.replace(INITIAL, sleds={FIRST_SLED: fuller, SECOND_SLED: empty})
+    assert list(objections(INITIAL, moved)) == [f"zone {SECOND_NEXUS} is on another sled"]
