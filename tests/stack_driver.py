@@ -30,7 +30,8 @@ class Lines:
     def __init__(self, stream: Any) -> None:
         self.seen: list[str] = []
         self._queue: Queue[str | None] = Queue()
-        threading.Thread(target=self._pump, args=(stream,), daemon=True).start()
+        self._thread = threading.Thread(target=self._pump, args=(stream,), daemon=True)
+        self._thread.start()
 
     def _pump(self, stream: Any) -> None:
         for line in stream:
@@ -50,6 +51,10 @@ class Lines:
             self.seen.append(line)
             if re.search(pattern, line):
                 return line
+
+    def wait_for_the_end(self) -> None:
+        """So that nobody closes the stream while it is read."""
+        self._thread.join(STOP_TIMEOUT_S)
 
     def rest(self) -> str:
         """Everything, once the stream has ended."""
@@ -91,11 +96,14 @@ def program(*argv: str, cwd: Path = REPO, env: dict[str, str] | None = None) -> 
         text=True,
         start_new_session=True,
     ) as process:
+        lines = Lines(process.stdout), Lines(process.stderr)
         try:
-            yield Program(process, Lines(process.stdout), Lines(process.stderr))
+            yield Program(process, *lines)
         finally:
             if process.poll() is None:
                 process.kill()
+            for each in lines:
+                each.wait_for_the_end()
 
 
 @dataclass(frozen=True)
