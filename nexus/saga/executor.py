@@ -90,7 +90,8 @@ class SagaExecutor:
         self.claim = saga_log.claim
         self.injections = Injections()
         self._crash = crash
-        self._dying = False
+        self._dying = False  # an injected crash has come: nothing is enqueued any more
+        self._death_begun = False
         self._saga_id = execution.saga_id
         self._saga_log = saga_log
         self._registry = registry
@@ -210,7 +211,8 @@ class SagaExecutor:
             if left is not None:
                 nursery.start_soon(self._make_calls, nursery, left)
             left = command
-        if self._dying:
+        if self._dying and not self._death_begun:
+            self._death_begun = True
             nursery.start_soon(self._die)
         return left
 

@@ -50,10 +50,13 @@ class Process:
         self.d_fails = d_fails
         self.log = KeptLog()
         self.crashed = trio.Event()
+        self.crashes = 0
         self.act = Action("lab.act", self._act, undo=self._undo, params=int)
-        self.sec = Sec(
-            SEC_ID, store=store, registry=ActionRegistry([self.act]), log=self.log, crash=lambda: self.crashed.set()
-        )
+        self.sec = Sec(SEC_ID, store=store, registry=ActionRegistry([self.act]), log=self.log, crash=self._crash)
+
+    def _crash(self) -> None:
+        self.crashes += 1
+        self.crashed.set()
 
     async def _act(self, context: ActionContext[int]) -> int:
         self.calls.append(f"act {context.node_name}")
@@ -85,6 +88,23 @@ async def process(store: InMemorySecStore | None = None, *, d_fails: bool = Fals
         await nursery.start(one.sec.run)
         yield one
         nursery.cancel_scope.cancel()
+
+
+async def test_a_crash_comes_once(autojump_clock: trio.testing.MockClock) -> None:
+    """Other calls of the saga end while its log cannot be written, and so before the process dies."""
+    store = InMemorySecStore()
+    async with process(store) as one:
+        one.held = {"b": trio.Event(), "c": trio.Event()}
+        await one.sec.create(SAGA_ID, one.dag(), injections=[CrashAt("b", E.SUCCEEDED, "after")])
+        await trio.testing.wait_all_tasks_blocked()
+        store.go_away()
+        for held in one.held.values():
+            held.set()
+            await trio.testing.wait_all_tasks_blocked()
+        assert one.crashes == 0
+        store.come_back()
+        await trio.testing.wait_all_tasks_blocked()
+        assert one.crashes == 1
 
 
 async def test_an_action_fails(autojump_clock: trio.testing.MockClock) -> None:
