@@ -60,6 +60,11 @@ BUSY_LIMIT_S = 0.005
 
 SESSION_OPTIONS = "-c timezone=UTC"
 
+DEFAULT_OPTIONS = "-c transaction_timeout=5s"
+"""A process that is stopped in a transaction keeps its locks until the server ends that. What the conninfo says itself
+has precedence. (`idle_in_transaction_session_timeout` does not fire while a statement's answer is unread.)
+"""
+
 TCP_SETTINGS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000}
 """A peer that vanished without a word is noticed in about 25 s. What the conninfo says itself has precedence."""
 
@@ -148,7 +153,7 @@ class Connection(psycopg.AsyncConnection[TupleRow]):
         Raises psycopg.OperationalError with the last address' error. Safe to cancel.
         """
         params: dict[str, Any] = TCP_SETTINGS | conninfo_to_dict(conninfo)
-        params["options"] = f"{params.get('options', '')} {SESSION_OPTIONS}".strip()
+        params["options"] = f"{DEFAULT_OPTIONS} {params.get('options', '')} {SESSION_OPTIONS}"
         # Looks host names up, so it may block.
         attempts = await trio.to_thread.run_sync(conninfo_attempts, params, abandon_on_cancel=True)
         failure: psycopg.Error = psycopg.OperationalError("the conninfo names no host")

@@ -36,9 +36,6 @@ DEFAULT_SIZE = 6
 RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the transaction was rolled back for another's sake."""
 
-FREE_THE_LOCKS_OF_A_STOPPED_PROCESS = "SET LOCAL transaction_timeout = '5s'"
-"""For the beginning of a transaction that locks what another process may have to wait for."""
-
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.5
 

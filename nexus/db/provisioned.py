@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexus.db.pool import FREE_THE_LOCKS_OF_A_STOPPED_PROCESS
-
 if TYPE_CHECKING:
     from nexus.db.connection import Connection
     from nexus.saga import SagaId
@@ -46,10 +44,7 @@ async def list_resources(connection: Connection, saga_id: SagaId) -> list[str]:
 
 
 async def _check_claim(connection: Connection, saga_id: SagaId, claim: int) -> None:
-    """Locks the saga's row, so of two calls the second sees what the first brought. If the process of the first is
-    stopped before its commit, the second does not wait for ever.
-    """
-    await connection.execute(FREE_THE_LOCKS_OF_A_STOPPED_PROCESS)
+    """Locks the saga's row, so of two calls the second sees what the first brought."""
     cursor = await connection.execute(
         """
         INSERT INTO provision_claim (saga_id, claim) VALUES (%s, %s)

@@ -21,10 +21,7 @@ RETURNING incarnation
 
 READ = "SELECT incarnation, pid, host, time_entered FROM sec_process WHERE sec_id = %s"
 
-# One statement, since it is in the way of every new saga. A process that is stopped with the lock loses it after 5 s.
-LOCK = """
-SELECT incarnation, set_config('transaction_timeout', '5s', true) FROM sec_process WHERE sec_id = %s FOR SHARE
-"""
+LOCK = "SELECT incarnation FROM sec_process WHERE sec_id = %s FOR SHARE"
 
 
 @dataclass(frozen=True, slots=True)

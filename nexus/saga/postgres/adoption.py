@@ -21,7 +21,7 @@ import trio
 
 from nexus.saga.errors import StoreUnavailable
 from nexus.saga.ids import SagaId
-from nexus.saga.postgres.fence import FREE_THE_LOCKS_OF_A_STOPPED_PROCESS, lock_free_rows
+from nexus.saga.postgres.fence import lock_free_rows
 from nexus.saga.store import IN_PROGRESS, Abandonment, Adoption, StoredState
 
 if TYPE_CHECKING:
@@ -166,7 +166,6 @@ async def _take(
 ) -> list[SagaId]:
     """Those that are taken now, by this try or by one that was thought to have failed."""
     if waits:
-        await connection.execute(FREE_THE_LOCKS_OF_A_STOPPED_PROCESS)
         await connection.execute(WAIT_FOR_A_LOCK)
         cursor = await connection.execute(f"{READ} ORDER BY id FOR NO KEY UPDATE", (list(saga_ids),))
         rows = await cursor.fetchall()

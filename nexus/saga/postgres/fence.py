@@ -12,8 +12,8 @@ NOWAIT, and the locked ones found by halving. That takes 2 % of a batch while no
 saga, at 100 ms. SKIP LOCKED would tell them apart in one statement, but CockroachDB lacks it before 22.2. What never
 waits needs no order.
 
-A process that is stopped in the middle of such a transaction keeps its locks as long as the server lets it, hence
-`transaction_timeout` (`idle_in_transaction_session_timeout` does not fire while a statement's answer is unread).
+A process that is stopped in the middle of such a transaction keeps its locks until the server ends that, after the 5 s
+that every connection has for a transaction (`nexus/db/connection.py`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from nexus.db.connection import Connection
     from nexus.saga.store import Claim
-
-FREE_THE_LOCKS_OF_A_STOPPED_PROCESS = "SET LOCAL transaction_timeout = '5s'"
 
 HOLDING = "id, current_sec, adopt_generation, claim, saga_state, abandon_reason, abandon_comment"
 
@@ -94,10 +92,7 @@ class Holding:
 
 async def lock_saga(connection: Connection, saga_id: SagaId) -> Holding:
     """Lock the saga's row until the end of the transaction. Raises SagaNotFound."""
-    async with connection.pipeline():
-        await connection.execute(FREE_THE_LOCKS_OF_A_STOPPED_PROCESS)
-        cursor = await connection.execute(LOCK, (saga_id,))
-    row = await cursor.fetchone()
+    row = await (await connection.execute(LOCK, (saga_id,))).fetchone()
     if row is None:
         raise SagaNotFound(saga_id)
     return _holding(row)
@@ -123,7 +118,6 @@ async def lock_free_rows(
     left: set[SagaId] = set()
     undecided = [random.sample(saga_ids, len(saga_ids))]
     refusals = 0
-    before: tuple[LiteralString, ...] = (FREE_THE_LOCKS_OF_A_STOPPED_PROCESS, SAVEPOINT)
     while undecided:
         some = undecided.pop()
         if refusals == MOST_REFUSALS:
@@ -131,8 +125,7 @@ async def lock_free_rows(
             continue
         try:
             async with connection.pipeline():
-                for statement in before:
-                    await connection.execute(statement)
+                await connection.execute(SAVEPOINT)
                 cursor = await connection.execute(f"{query} FOR NO KEY UPDATE NOWAIT", (some,))
             free += await cursor.fetchall()
         except psycopg.errors.LockNotAvailable:
@@ -143,7 +136,6 @@ async def lock_free_rows(
                 undecided += some[:middle], some[middle:]
             else:
                 left.update(some)
-        before = (SAVEPOINT,)
     return free, frozenset(left)
 
 

@@ -11,6 +11,7 @@ import pytest
 import structlog
 import trio
 from database_proxy import proxied
+from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
 from nexus.db.errors import DatabaseUnavailable, PoolClosed
@@ -173,20 +174,20 @@ async def test_connection_lost_while_borrowed(database_url: str) -> None:
 
 @pytest.mark.parametrize("paused", ["in a statement", "between two"])
 async def test_a_transaction_that_the_server_ended_is_run_again(database_url: str, paused: str) -> None:
-    """As for a process that was stopped for a while, with `transaction_timeout` set; psycopg has that for a bug."""
+    """As for a process that was stopped for a while; psycopg has `transaction_timeout` for a bug."""
+    conninfo = make_conninfo(database_url, options="-c transaction_timeout=1s")
     with trio.fail_after(30):
-        async with open_pool(database_url, log=LOG) as pool:
+        async with open_pool(conninfo, log=LOG) as pool:
             runs = 0
 
             async def pause_once(connection: Connection) -> int:
                 nonlocal runs
                 runs += 1
                 if runs == 1:
-                    await connection.execute("SET LOCAL transaction_timeout = '50ms'")
                     if paused == "in a statement":
                         await connection.execute("SELECT pg_sleep(30)")
                     else:
-                        await trio.sleep(0.5)
+                        await trio.sleep(1.5)
                 return await select_one(connection)
 
             assert await pool.transaction(pause_once) == 1

@@ -19,7 +19,6 @@ from saga_lab import KeptLog
 
 from dropshot.exception_groups import leaves
 from nexus import incarnation
-from nexus.db import sec_processes
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.pool import Pool, Timeouts, open_pool
 from nexus.incarnation import Incarnation, Superseded
@@ -109,16 +108,15 @@ async def test_g4_the_newer_process_finds_all_that_the_older_one_acknowledged(co
     assert created == found
 
 
-async def test_a_stopped_process_keeps_the_next_one_from_entering_for_moments_only(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stopped_process_keeps_the_next_one_from_entering_for_moments_only(database_url: str) -> None:
     """It had begun to take a claim or to create sagas, and comes to no commit."""
-    monkeypatch.setattr(sec_processes, "LOCK", sec_processes.LOCK.replace("5s", "300ms"))
     async with process(database_url) as older, open_pool(database_url, log=KeptLog()) as pool:
         with suppress(DatabaseUnavailable):  # the server ends its transaction
-            async with pool.connection() as connection, connection.transaction():
-                await older.incarnation.guard(connection)
-                newer = await Incarnation.enter(pool, SEC_ID, log=KeptLog())
+            async with pool.connection() as connection:
+                await connection.execute("SET transaction_timeout = '300ms'")
+                async with connection.transaction():
+                    await older.incarnation.guard(connection)
+                    newer = await Incarnation.enter(pool, SEC_ID, log=KeptLog())
         await pool.transaction(newer.guard)
         with pytest.raises(SecSuperseded):
             await pool.transaction(older.incarnation.guard)

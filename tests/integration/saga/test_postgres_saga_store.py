@@ -537,18 +537,15 @@ async def test_adoption_passes_over_what_is_locked_and_says_so(conninfo: str, mo
         assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'adopted'") == [(10,)]
 
 
-async def test_adoption_waits_for_what_a_stopped_process_has_locked(
-    conninfo: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_adoption_waits_for_what_a_stopped_process_has_locked(conninfo: str) -> None:
     """Until the server ends its transaction: then everything has moved."""
     saga_ids = [number(value) for value in range(10)]
     async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
         await created(store, saga_ids)
         stopped = await Connection.connect(conninfo)
+        await stopped.execute("SET transaction_timeout = '100ms'")
         await stopped.execute("BEGIN")
-        with monkeypatch.context() as patch:
-            patch.setattr(fence, "FREE_THE_LOCKS_OF_A_STOPPED_PROCESS", "SET LOCAL transaction_timeout = '100ms'")
-            await fence.lock_free_sagas(stopped, saga_ids[:7])
+        await fence.lock_free_sagas(stopped, saga_ids[:7])
         assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID) == Adoption(tuple(saga_ids))
         await stopped.close()
 
@@ -843,15 +840,15 @@ async def test_a_database_that_is_away_is_told_to_all_who_create(database_url: s
             assert await rows(pool, "SELECT count(*) FROM saga") == [(0,)]
 
 
-async def test_a_process_that_is_stopped_keeps_no_lock_for_long(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_process_that_is_stopped_keeps_no_lock_for_long(database_url: str) -> None:
     """It has locked its sagas and is not heard of any more: the server ends its transaction."""
-    monkeypatch.setattr(fence, "FREE_THE_LOCKS_OF_A_STOPPED_PROCESS", "SET LOCAL transaction_timeout = '50ms'")
     async with open_pool(database_url, log=KeptLog()) as pool, serving(pool) as store:
         await store.create(NEW)
         for lock in (partial(fence.lock_saga, saga_id=SAGA_ID), partial(fence.lock_free_sagas, saga_ids=[SAGA_ID])):
             stopped = await Connection.connect(database_url)
+            cursor = await stopped.execute("SHOW transaction_timeout")
+            assert await cursor.fetchone() == ("5s",)
+            await stopped.execute("SET transaction_timeout = '50ms'")
             await stopped.execute("BEGIN")
             await lock(stopped)
             async with pool.connection() as connection:
