@@ -92,6 +92,7 @@ ROOT = Group(
                         "activate": Command(f"{_NEXUS}.background_tasks_activate:activate"),
                         "doc": Command(f"{_NEXUS}.background_tasks_doc:doc"),
                         "list": Command(f"{_NEXUS}.background_tasks_list:list_"),
+                        "print-report": Command(f"{_NEXUS}.background_tasks_print_report:print_report"),
                         "show": Command(f"{_NEXUS}.background_tasks_show:show"),
                     },
                 ),

@@ -42,6 +42,27 @@ SAGA_RECOVERY = {
     "ntotal_lost_to_adoption": 0,
 }
 
+BLUEPRINT_IDS = ("00000000-0000-4000-8000-b00000000001", "00000000-0000-4000-8000-b00000000002")
+
+
+def step(description: str, message: str, *, outcome: str = "completed", elapsed_ms: int = 2) -> dict[str, object]:
+    return {"description": description, "outcome": outcome, "message": message, "elapsed_ms": elapsed_ms}
+
+
+EXECUTED = {
+    "target_id": BLUEPRINT_IDS[1],
+    "enabled": True,
+    "execution_error": None,
+    "needs_saga_recovery": True,
+    "event_report": {
+        "steps": [
+            step("Ensure db_metadata_nexus records exist", "0 records added"),
+            step("Deploy DNS records", "the database is away", outcome="warning", elapsed_ms=3001),
+            step("Reassign sagas", "1 saga reassigned to this Nexus", elapsed_ms=17),
+        ]
+    },
+}
+
 SAGA_RECOVERY_DESCRIPTION = (
     "recovers sagas that are assigned to this Nexus and that it is not running, among them those that it was running"
     " when it stopped the last time"
@@ -86,7 +107,7 @@ HEALTHY = {
         task(
             "blueprint_loader",
             {
-                "target_id": "00000000-0000-4000-8000-b00000000002",
+                "target_id": BLUEPRINT_IDS[1],
                 "time_created": "2024-08-12T20:00:02Z",
                 "time_found": "2024-08-12T20:20:41.790123Z",
                 "status": "target blueprint updated",
@@ -95,6 +116,9 @@ HEALTHY = {
             period_s=10,
             reason="signaled",
         ),
+        task("blueprint_planner", {"status": "disabled"}, reason="dependency"),
+        task("blueprint_executor", EXECUTED, reason="dependency"),
+        task("expunged_zone_watcher", {"waiting_for": [], "ready_for_cleanup": []}, period_s=5),
         task("reconfigurator_config_watcher", {"config_updated": True}, period_s=5),
     )
 }

@@ -11,6 +11,15 @@ from datetime import datetime
 
 import msgspec
 
+from omdb.render.blueprint_tasks import (
+    BlueprintExecutorDetails,
+    BlueprintPlannerDetails,
+    EventReport,
+    ExpungedZoneWatcherDetails,
+    blueprint_executor,
+    blueprint_planner,
+    expunged_zone_watcher,
+)
 from omdb.render.saga_recovery import SagaRecoveryDetails, saga_recovery
 from omdb.render.tables import empty_table
 from omdb.render.text import indent, line, printable
@@ -44,6 +53,14 @@ def unknown_details(details: object) -> list[Line]:
     if details is None:
         return []
     return [line("    details: " + printable(json.dumps(details, ensure_ascii=False)))]
+
+
+def find_event_report(details: object) -> EventReport | None:
+    """What `print-report` draws, if `details` have it. Raises OddDetails."""
+    match details:
+        case {"event_report": report}:
+            return _convert(report, EventReport)
+    return None
 
 
 def _convert(details: object, type_: type[T]) -> T:
@@ -157,6 +174,19 @@ def _blueprint_loader(details: object) -> list[Line]:
     ]
 
 
+def _blueprint_executor(details: object) -> list[Line]:
+    return blueprint_executor(_convert(details, BlueprintExecutorDetails))
+
+
+def _blueprint_planner(details: object) -> list[Line]:
+    found: BlueprintPlannerDetails = _convert(details, BlueprintPlannerDetails)  # type: ignore[arg-type]  # a union
+    return blueprint_planner(found)
+
+
+def _expunged_zone_watcher(details: object) -> list[Line]:
+    return expunged_zone_watcher(_convert(details, ExpungedZoneWatcherDetails))
+
+
 class ReconfiguratorConfigDetails(msgspec.Struct):
     config_updated: bool
 
@@ -182,13 +212,16 @@ def _saga_recovery(details: object) -> list[Line]:
 
 
 _RENDERERS: dict[str, Callable[[object], list[Line]]] = {
+    "blueprint_executor": _blueprint_executor,
     "blueprint_loader": _blueprint_loader,
+    "blueprint_planner": _blueprint_planner,
     "dns_config_external": _dns_config,
     "dns_config_internal": _dns_config,
     "dns_propagation_external": _dns_propagation,
     "dns_propagation_internal": _dns_propagation,
     "dns_servers_external": _dns_servers,
     "dns_servers_internal": _dns_servers,
+    "expunged_zone_watcher": _expunged_zone_watcher,
     "external_endpoints": _external_endpoints,
     "reconfigurator_config_watcher": _reconfigurator_config,
     "saga_recovery": _saga_recovery,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, canned_dns, closed_port, raw_server
-from canned_tasks import HEALTHY, ODD, SAGA_RECOVERY, task
+from canned_tasks import BLUEPRINT_IDS, EXECUTED, HEALTHY, ODD, SAGA_RECOVERY, step, task
 from golden_files import check_golden
 from omdb_driver import transcript
 from redact import Redactor
@@ -541,3 +541,50 @@ def test_every_form_of_saga_recovery() -> None:
         with CannedHttp({"GET /bgtasks": (200, {"saga_recovery": task("saga_recovery", form)})}).serve() as url:
             text += transcript(["nexus background-tasks show"], environ={"OMDB_NEXUS_URL": url})
     check_golden("omdb/saga_recovery.txt", Redactor().redact_ports(text))
+
+
+def test_every_form_of_the_tasks_about_blueprints() -> None:
+    counts = {"blueprint_count": 12, "limit": 5000}
+    waiting = {"zone_id": str(UUID(int=7)), "address": "[::1]:12223", "reason": "somebody listens there"}
+    forms: tuple[tuple[str, dict[str, object]], ...] = (
+        ("blueprint_executor", {"error": "no blueprint"}),
+        ("blueprint_executor", {"target_id": BLUEPRINT_IDS[1], "enabled": False}),
+        ("blueprint_executor", {**EXECUTED, "event_report": {"steps": []}}),
+        ("blueprint_executor", {**EXECUTED, "event_report": {"steps": "none"}}),
+        ("blueprint_planner", {"status": "limit_reached", **counts}),
+        ("blueprint_planner", {"status": "unchanged", "parent_blueprint_id": BLUEPRINT_IDS[0], **counts}),
+        (
+            "blueprint_planner",
+            {
+                "status": "targeted",
+                "parent_blueprint_id": BLUEPRINT_IDS[0],
+                "blueprint_id": BLUEPRINT_IDS[1],
+                "comment": "expunged sled",
+                **counts,
+            },
+        ),
+        ("blueprint_planner", {"status": "asleep"}),
+        ("expunged_zone_watcher", {"waiting_for": [waiting], "ready_for_cleanup": []}),
+        ("expunged_zone_watcher", {"waiting_for": [], "ready_for_cleanup": [str(UUID(int=8))]}),
+    )
+    text = ""
+    for name, form in forms:
+        with CannedHttp({"GET /bgtasks": (200, {name: task(name, form)})}).serve() as url:
+            text += transcript(["nexus background-tasks show"], environ={"OMDB_NEXUS_URL": url})
+    check_golden("omdb/blueprint_tasks.txt", Redactor().redact_ports(text))
+
+
+def test_reports_of_background_tasks() -> None:
+    steps = [step("Deploy DNS records", "no changes", elapsed_ms=number) for number in range(11)]
+    tasks = {
+        "blueprint_executor": task("blueprint_executor", EXECUTED),
+        "many_steps": task("many_steps", {"event_report": {"steps": steps}}),
+        "no_report": task("no_report", {}),
+        "never_ran": task("never_ran", None, last={"last_result": "never_completed"}),
+        "odd_report": task("odd_report", {"event_report": {"steps": "none"}}),
+        "strange": {"name": "strange", "period": 3},
+    }
+    commands = [f"nexus background-tasks print-report {name}" for name in (*tasks, "unknown")]
+    with CannedHttp({"GET /bgtasks": (200, tasks)}).serve() as url:
+        text = transcript(commands, environ={"OMDB_NEXUS_URL": url})
+    check_golden("omdb/background_task_reports.txt", Redactor().redact_ports(text))
