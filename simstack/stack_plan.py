@@ -131,13 +131,15 @@ def plan_stack(options: NexusOptions, reserve_port: ReservePort) -> StackPlan:
 
 
 def plan_another(host: str, reserve_port: ReservePort, *, number: int) -> PlannedNexus:
-    """A Nexus that joins a stack which runs already: where one places itself that rack setup did not know."""
+    """A Nexus that joins a stack which runs already. It puts itself in service, on the sled and under the external
+    address of this plan, or a later such address if somebody started others by hand.
+    """
     return PlannedNexus(
         id=rack_setup.launched_nexus_id(number),
-        sled_id=rack_setup.SLED_IDS[0],
+        sled_id=rack_setup.SLED_IDS[1],
         external_address=SocketAddr(IPV4, reserve_port([IPV4])),
         internal_address=SocketAddr(host, reserve_port([host])),
-        external_ip=IPV4,
+        external_ip=rack_setup.discard_address(number),
     )
 
 

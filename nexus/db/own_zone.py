@@ -27,9 +27,9 @@ async def put_in_service(
 ) -> list[str]:
     """Have this Nexus in the target blueprint as it is and, if the target is enabled, DNS as the target has it.
 
-    A Nexus that rack setup knew keeps the external address that it was given there. One that it did not know is taken
-    for one on the first sled that is left. Either change is a child of the target, which takes its place. Returns a
-    line for each change, for the log. Run again after a commit whose answer was lost, it finds nothing to do.
+    A Nexus that rack setup knew keeps the external address that it was given there. One that it did not know gets a
+    zone on the last sled that is left (`place_nexus`). Either change is a child of the target, which takes its place.
+    Returns a line for each change, for the log. Run again after a commit whose answer was lost, it finds nothing to do.
 
     Raises NexusExpunged.
     """

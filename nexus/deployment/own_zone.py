@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from nexus.deployment.edits import AddNexusZone, EditRefused, MoveNexusZone
@@ -11,6 +13,10 @@ if TYPE_CHECKING:
     from dropshot.address import SocketAddr
     from nexus.deployment.blueprint import Blueprint
     from nexus.ids import NexusId
+
+
+DISCARD_PREFIX = ipaddress.IPv6Network("100::/64")
+"""Of RFC 6666: nobody is there."""
 
 
 class NexusExpunged(Exception):
@@ -23,14 +29,19 @@ class NexusExpunged(Exception):
 def place_nexus(
     target: Blueprint, nexus_id: NexusId, *, internal_address: SocketAddr, external_ip: str
 ) -> AddNexusZone | MoveNexusZone | None:
-    """None if nothing is to be changed. Raises NexusExpunged, and EditRefused if there is no sled for a new one."""
+    """None if nothing is to be changed. Raises NexusExpunged, and EditRefused if there is no sled for a new one.
+
+    A new one is put where rack setup puts all but the first: on the last sled, and, since all of them may listen on one
+    `external_ip`, under an address that tells it apart in DNS if another zone has that one.
+    """
     found = target.find_zone(nexus_id)
     if found is None:
-        # As rack setup lists them: the first sled has the lowest subnet.
         left = [sled_id for sled_id, sled in target.sleds.items() if sled.state == "active"]
         if not left:
             raise EditRefused("every sled is decommissioned")
-        sled_id = min(left, key=lambda sled_id: target.sleds[sled_id].subnet.net)
+        # As rack setup lists them: the last sled has the highest subnet.
+        sled_id = max(left, key=lambda sled_id: target.sleds[sled_id].subnet.net)
+        external_ip = _own_address(target, external_ip)
         return AddNexusZone(NexusZone(nexus_id, sled_id, str(internal_address), external_ip))
     _, zone = found
     if not zone.in_service:
@@ -38,3 +49,12 @@ def place_nexus(
     if zone.address != internal_address:
         return MoveNexusZone(nexus_id, str(internal_address))
     return None
+
+
+def _own_address(target: Blueprint, external_ip: str) -> str:
+    """`external_ip`, or, if a zone has it, the discard address after all that are or were there."""
+    taken = {ipaddress.ip_address(zone.zone_type.external_ip.ip) for _, zone in target.zones()}
+    if ipaddress.ip_address(external_ip) not in taken:
+        return external_ip
+    discarded = [address for address in taken if isinstance(address, IPv6Address) and address in DISCARD_PREFIX]
+    return str(max([DISCARD_PREFIX.network_address, *discarded]) + 1)

@@ -267,12 +267,12 @@ async def test_an_expunged_nexus_does_not_come_back(database_url: str) -> None:
         assert len(history(database_url)) == 2
 
 
-async def test_a_new_nexus_is_put_on_the_first_sled_that_is_left(database_url: str) -> None:
+async def test_a_new_nexus_is_put_on_the_last_sled_that_is_left(database_url: str) -> None:
     async with rack(database_url) as pool:
-        await make_target(pool, ExpungeSled(FIRST_SLED))
+        await make_target(pool, ExpungeSled(SECOND_SLED))
         new = NexusId(UUID(int=7))
         await pool.transaction(partial(_join, nexus_id=new))
         found = (await target_of(pool)).find_zone(new)
         assert found is not None
-        assert found[0] == SECOND_SLED
+        assert found[0] == FIRST_SLED
         assert INITIAL.find_zone(new) is None

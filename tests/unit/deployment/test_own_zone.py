@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 NEW = NexusId(UUID(int=3))
 
 
-def place(target: Blueprint, nexus_id: NexusId, port: int) -> AddNexusZone | MoveNexusZone | None:
-    return place_nexus(target, nexus_id, internal_address=SocketAddr("::1", port), external_ip="100::3")
+def place(
+    target: Blueprint, nexus_id: NexusId, port: int, *, external_ip: str = "192.0.2.1"
+) -> AddNexusZone | MoveNexusZone | None:
+    return place_nexus(target, nexus_id, internal_address=SocketAddr("::1", port), external_ip=external_ip)
 
 
 def test_one_that_is_where_it_was_changes_nothing() -> None:
@@ -32,12 +34,20 @@ def test_one_that_listens_elsewhere_is_moved() -> None:
     assert place(INITIAL, FIRST_NEXUS, 1) == MoveNexusZone(FIRST_NEXUS, "[::1]:1")
 
 
-def test_an_unknown_one_is_put_on_the_first_sled_that_is_left() -> None:
-    assert place(INITIAL, NEW, 1) == AddNexusZone(NexusZone(NEW, FIRST_SLED, "[::1]:1", "100::3"))
-    left = edited_child(INITIAL, ExpungeSled(FIRST_SLED))
-    assert place(left, NEW, 1) == AddNexusZone(NexusZone(NEW, SECOND_SLED, "[::1]:1", "100::3"))
+def test_an_unknown_one_is_put_on_the_last_sled_that_is_left() -> None:
+    assert place(INITIAL, NEW, 1) == AddNexusZone(NexusZone(NEW, SECOND_SLED, "[::1]:1", "192.0.2.1"))
+    left = edited_child(INITIAL, ExpungeSled(SECOND_SLED))
+    assert place(left, NEW, 1) == AddNexusZone(NexusZone(NEW, FIRST_SLED, "[::1]:1", "192.0.2.1"))
     with pytest.raises(EditRefused, match="every sled is decommissioned"):
-        place(edited_child(left, ExpungeSled(SECOND_SLED), number=3), NEW, 1)
+        place(edited_child(left, ExpungeSled(FIRST_SLED), number=3), NEW, 1)
+
+
+def test_unknown_ones_are_told_apart_by_addresses_that_nobody_had() -> None:
+    first = place(INITIAL, NEW, 1, external_ip="127.0.0.1")
+    assert first == AddNexusZone(NexusZone(NEW, SECOND_SLED, "[::1]:1", "100::2"))
+    gone = edited_child(INITIAL, first, ExpungeZone(NEW))
+    again = place(gone, NexusId(UUID(int=4)), 2, external_ip="127.0.0.1")
+    assert again == AddNexusZone(NexusZone(NexusId(UUID(int=4)), SECOND_SLED, "[::1]:2", "100::3"))
 
 
 def test_an_expunged_one_does_not_come_back() -> None:
