@@ -148,14 +148,15 @@ class SagaExecutor:
 
         Raises SagaEnded if the saga came to its end without, SagaLost or WriteRefused if that stopped it.
         """
-        while not self.execution.has_succeeded(node_id):
+        # Once an injected crash has come, what succeeds is not written any more, and nothing is acknowledged.
+        while self._dying or not self.execution.has_succeeded(node_id):
             if self._refusal is not None:
                 raise self._refusal
             if self._ended:
                 name = self.execution.dag.node_name(node_id)
                 raise SagaEnded(f'saga {self._saga_id} is not running any more, and its node "{name}" did not succeed')
             await self._succeeded.setdefault(node_id, trio.Event()).wait()
-        await self._durable()
+        await self._saga_log.durable()
 
     def _wake(self) -> None:
         for event in self._succeeded.values():

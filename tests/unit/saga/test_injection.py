@@ -28,7 +28,7 @@ from nexus.saga import (
     SagaSucceeded,
     Sec,
 )
-from nexus.saga.errors import DetailsGone, InjectionRefused
+from nexus.saga.errors import DetailsGone, InjectionRefused, SagaLost
 from nexus.saga.injection import CrashAt, Fail, Injection, InjectionState, Repeat
 from nexus.saga.log import EventKind
 from nexus.saga.sec import DETAILED
@@ -105,6 +105,31 @@ async def test_a_crash_comes_once(autojump_clock: trio.testing.MockClock) -> Non
         store.come_back()
         await trio.testing.wait_all_tasks_blocked()
         assert one.crashes == 1
+
+
+async def test_nobody_waits_for_ever_where_a_crash_does_not_come(autojump_clock: trio.testing.MockClock) -> None:
+    """What succeeds on the way to a crash is not acknowledged; if the saga is lost meanwhile, who waits is told."""
+    store = InMemorySecStore()
+    async with process(store) as one:
+        one.held = {"b": trio.Event(), "c": trio.Event()}
+        await one.sec.create(SAGA_ID, one.dag(), injections=[CrashAt("b", E.SUCCEEDED, "before")])
+        await trio.testing.wait_all_tasks_blocked()
+        store.go_away()
+        async with trio.open_nursery() as nursery:
+
+            async def wait_for(node_name: str) -> None:
+                with pytest.raises(SagaLost):
+                    await one.sec.wait_succeeded(SAGA_ID, node_name)
+
+            for node_name in ("b", "c", "d"):
+                nursery.start_soon(wait_for, node_name)
+            for held in one.held.values():
+                held.set()
+                await trio.testing.wait_all_tasks_blocked()
+            store.rows[SAGA_ID].claims.append(SEC_ID)
+            store.come_back()
+            await trio.testing.wait_all_tasks_blocked()
+            await one.sec.check_claims()
 
 
 async def test_an_action_fails(autojump_clock: trio.testing.MockClock) -> None:
