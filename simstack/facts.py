@@ -81,13 +81,14 @@ def environment(facts: StackFacts) -> dict[str, str]:
     }
 
 
-ServiceState: TypeAlias = Literal["starting", "running", "paused", "stopped", "killed", "exited"]
+ServiceState: TypeAlias = Literal["starting", "running", "paused", "stopped", "killed", "expunged", "exited"]
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
     """One service as its owner, the launcher, sees it; whether it answers is for the reader to try.
 
-    `paused`, `stopped` and `killed` were asked for, `exited` was not; `detail` says what it waits for or how it ended.
+    `paused`, `stopped` and `killed` were asked for, `exited` was not; one that is `expunged` was stopped for that.
+    `detail` says what it waits for or how it ended.
     """
 
     name: str

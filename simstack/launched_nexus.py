@@ -38,7 +38,7 @@ STOP_GRACE_S = 5.0
 READY_TIMEOUT_S = 60.0
 """How long a command waits for a Nexus that it started; the Nexus goes on trying after that."""
 
-Ending: TypeAlias = Literal["stopped", "killed"]
+Ending: TypeAlias = Literal["stopped", "killed", "expunged"]
 
 
 def was_asked_for(ending: Ending | None, status: ExitStatus) -> bool:
@@ -51,7 +51,7 @@ def was_asked_for(ending: Ending | None, status: ExitStatus) -> bool:
             return False
         case "killed":
             return status.is_by_signal("SIGKILL")
-        case "stopped":
+        case "stopped" | "expunged":
             return status.returncode == 0 or status.is_by_signal("SIGTERM", "SIGKILL")
 
 
@@ -153,7 +153,12 @@ class LaunchedNexus:
         Returns how it has ended. Raises SimstackError if it has never run.
         """
         async with self._order:
-            return await self._stop()
+            return await self._stop("stopped")
+
+    async def end_expunged(self) -> ExitStatus | None:
+        """`stop` it because its zone is expunged. None if it has ended already."""
+        async with self._order:
+            return await self._stop("expunged") if self.is_running else None
 
     async def pause(self) -> None:
         """Stop it in its tracks, as a frozen machine would; returns when it stands still. May be called again.
@@ -179,7 +184,7 @@ class LaunchedNexus:
         """
         async with self._order:
             if self.is_running and self.run.ending is not None:
-                await self._stop()  # a command that was to end it was cancelled on the way
+                await self._stop("stopped")  # a command that was to end it was cancelled on the way
             if self.is_paused:
                 raise SimstackError(f"{self} is paused; `nexus resume` lets it go on")
             if not self.is_running:
@@ -191,7 +196,7 @@ class LaunchedNexus:
         """`stop`, if it runs, and `start`, with no other command in between."""
         async with self._order:
             if self.is_running:
-                await self._stop()
+                await self._stop("stopped")
             await self._start()
             run = self.run
         await self._wait_ready(run, tell)
@@ -212,10 +217,10 @@ class LaunchedNexus:
             await self._run.ended.wait()
         self._run = await self._launch(self)
 
-    async def _stop(self) -> ExitStatus:
+    async def _stop(self, ending: Literal["stopped", "expunged"]) -> ExitStatus:
         if self._run is None or self.is_running:
             run = self._running()
-            run.ending = "stopped"
+            run.ending = ending
             await run.child.stop(grace_s=STOP_GRACE_S)
         return await self._end(self.run)
 

@@ -14,7 +14,7 @@ import trio
 
 from dropshot.address import SocketAddr
 from simstack.errors import SimstackError
-from simstack.launched_nexus import LaunchedNexus, Run, was_asked_for
+from simstack.launched_nexus import Ending, LaunchedNexus, Run, was_asked_for
 from simstack.log_files import log_path, nexus_log
 from simstack.nexus_choice import choose_nexus
 from simstack.nexus_config import settle_ports, write_nexus_config
@@ -22,12 +22,19 @@ from simstack.process import Child, ChildSpec, run_child
 from simstack.stack_plan import MAX_NEXUSES, plan_another
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from simstack.progress import Progress
     from simstack.services import ServiceBoard
     from simstack.stack_plan import PlannedNexus, ReservePort, StackPlan
     from simstack.watchdog import Watchdog
+
+WHAT_NOW: Mapping[Ending, str] = {
+    "stopped": "`nexus start` starts it again",
+    "killed": "`nexus start` starts it again",
+    "expunged": "its zone never comes back; `nexus add` starts another",
+}
 
 
 class NexusFleet:
@@ -162,7 +169,7 @@ class NexusFleet:
             status = await run.child.wait_exit()
             await freed.wait()
             if run.ending is not None and was_asked_for(run.ending, status):
-                self._board.ended(nexus.name, run.ending, f"{status}; `nexus start` starts it again")
+                self._board.ended(nexus.name, run.ending, f"{status}; {WHAT_NOW[run.ending]}")
                 return
             self._board.ended(nexus.name, "exited", str(status))
             if self.deaths_are_fatal:

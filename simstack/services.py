@@ -50,7 +50,7 @@ class ServiceBoard:
         entry.state, entry.address, entry.pid, entry.detail = "running", str(address), pid, ""
         self._progress.is_up(name, entry.address)
 
-    def ended(self, name: str, state: Literal["stopped", "killed", "exited"], detail: str) -> None:
+    def ended(self, name: str, state: Literal["stopped", "killed", "expunged", "exited"], detail: str) -> None:
         entry = self._entries[name]
         entry.state, entry.detail, entry.since = state, detail, time.monotonic()
 

@@ -40,6 +40,7 @@ from simstack.launched_nexus import LaunchedNexus, say_nothing
 from simstack.loopback import reserved_ports
 from simstack.progress import Progress, Silent
 from simstack.shipped import config_file
+from simstack.sled_agent import SledAgent
 from simstack.stack_plan import NexusOptions, plan_stack
 from simstack.startup import POSTGRES, Startup
 from simstack.sweep import sweep
@@ -138,6 +139,7 @@ async def _open_planned(
                         control_path = directory.path / SOCKET_NAME
                         await server_nursery.start(partial(serve_control, control_path, control_verbs(stack)))
                         server_nursery.start_soon((await startup.database.get()).refill_spare)
+                        nexus_nursery.start_soon(SledAgent(startup.fleet, progress).run)
                         try:
                             yield stack
                         except Exception as exc:

@@ -24,7 +24,7 @@ NEVER_CUT = 10_000
 ROOT_NS_QUERY = bytes.fromhex("5359 0000 0001 0000 0000 0000 00 0002 0001")
 """`. NS`: a name in no served zone, which our servers answer all the same."""
 
-Health: TypeAlias = Literal["answers", "silent", "starting", "paused", "stopped", "killed", "down"]
+Health: TypeAlias = Literal["answers", "silent", "starting", "paused", "stopped", "killed", "expunged", "down"]
 HEALTH_STYLES: dict[Health, str] = {
     "answers": "green",
     "silent": "red",
@@ -32,6 +32,7 @@ HEALTH_STYLES: dict[Health, str] = {
     "paused": "yellow",
     "stopped": "yellow",
     "killed": "yellow",
+    "expunged": "yellow",
     "down": "red",
 }
 
@@ -39,7 +40,8 @@ HEALTH_STYLES: dict[Health, str] = {
 class ServiceHealth(msgspec.Struct, frozen=True):
     """A service, and what came of connecting to it, or else why nobody tried.
 
-    It is `starting`, `paused`, `stopped` or `killed` because somebody asked for that; `down` if it ended by itself.
+    It is `starting`, `paused`, `stopped` or `killed` because somebody asked for that; `expunged` if the sled agent has
+    stopped it, which is as it is to be; `down` if it ended by itself.
     """
 
     name: str
@@ -60,7 +62,7 @@ class Examined(msgspec.Struct, frozen=True):
 
     @property
     def healthy(self) -> bool:
-        return all(service.health == "answers" for service in self.services)
+        return all(service.health in ("answers", "expunged") for service in self.services)
 
 
 def examine(stack: StackStatus) -> Examined:

@@ -19,6 +19,8 @@ from simstack.launched_nexus import Ending, was_asked_for
         ("stopped", 0, True),
         ("stopped", -signal.SIGTERM, True),
         ("stopped", -signal.SIGKILL, True),
+        ("expunged", 0, True),
+        ("expunged", 1, False),
         ("stopped", 1, False),
         ("stopped", -signal.SIGABRT, False),
     ],

@@ -1,0 +1,159 @@
+"""Nexuses of a running stack are expunged: killed, frozen or alive. Their sagas go on at another."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import dns.message
+import dns.query
+import psycopg
+import pytest
+from stack_driver import RunAll, eventually, omdb, run_all, xtask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+HANG_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[RunAll]:
+    """Each test expunges another of its Nexuses. Whoever of those that are left is first takes over the sagas."""
+    with run_all("--nexuses", "5") as running:
+        yield running
+
+
+class Victim:
+    """The `number`-th Nexus, with a demo saga."""
+
+    def __init__(self, stack: RunAll, number: int) -> None:
+        self.facts: dict[str, Any] = stack.facts["nexuses"][number - 1]
+        self.id: str = self.facts["id"]
+        self.env = {"OMDB_NEXUS_URL": f"http://{self.facts['internal_address']}"}
+        self.first = {"OMDB_NEXUS_URL": stack.first_url}
+        self._stack = stack
+        self._number = number
+        created = omdb("-w", "nexus", "sagas", "demo-create", env=self.env)
+        self.saga, self.demo = re.findall(UUID, created.stdout)
+
+    def launcher(self, *words: str) -> str:
+        result = xtask("omicron-dev", *words, "--name", self._stack.facts["name"])
+        assert result.returncode == 0, result.stderr
+        return result.stdout + result.stderr
+
+    def nexus(self, word: str) -> None:
+        self.launcher("nexus", word, str(self._number))
+
+    def expunge(self, *options: str) -> None:
+        result = omdb(
+            *("-w", "nexus", "blueprints", "edit", "target", "expunge-zone", self.id, "--set-target", *options),
+            env=self.first,
+        )
+        assert result.returncode == 0, result.stderr
+
+    def sagas(self, env: dict[str, str]) -> dict[str, str]:
+        """State by id, of those that are in its memory."""
+        listed = omdb("nexus", "sagas", "list", env=env)
+        assert listed.returncode == 0, listed.stderr
+        return dict(re.findall(rf"^({UUID}) +(\w+)", listed.stdout, re.MULTILINE))
+
+    def moves_and_is_done(self) -> str:
+        """Returns the id of the Nexus that took it over and has finished it."""
+        eventually(lambda: self._runs_it() == self.id, False, timeout_s=HANG_S)
+        heir = self._runs_it()
+        (address,) = (each["internal_address"] for each in self._stack.facts["nexuses"] if each["id"] == heir)
+        env = {"OMDB_NEXUS_URL": f"http://{address}"}
+        eventually(lambda: self.sagas(env).get(self.saga), "running", timeout_s=HANG_S)
+        shown = omdb("nexus", "background-tasks", "show", "saga_recovery", env=env)
+        assert re.search(rf"^ +\S+Z {self.saga} $", shown.stdout, re.MULTILINE), shown.stdout
+        assert omdb("-w", "nexus", "sagas", "demo-complete", self.demo, env=env).returncode == 0
+        eventually(lambda: self.sagas(env).get(self.saga), "succeeded", timeout_s=HANG_S)
+        return heir
+
+    def _runs_it(self) -> str:
+        ((sec_id,),) = self._query("SELECT current_sec::TEXT FROM saga WHERE id = %s")
+        return str(sec_id)
+
+    def _query(self, query: str) -> list[tuple[Any, ...]]:
+        """With the id of the saga in the place of its parameter."""
+        with psycopg.connect(self._stack.facts["database"]["url"]) as connection:
+            return connection.execute(query.encode(), (self.saga,)).fetchall()
+
+    def written_by(self) -> list[tuple[str, int]]:
+        """Who wrote to the log of the saga, and under which claim."""
+        return self._query(
+            "SELECT DISTINCT creator::TEXT, claim FROM saga_node_event WHERE saga_id = %s ORDER BY claim"
+        )
+
+    def service(self) -> dict[str, Any]:
+        """As `status` has it."""
+        shown = xtask("omicron-dev", "status", "--json", "--name", self._stack.facts["name"])
+        services = json.loads(shown.stdout)["services"]
+        found: dict[str, Any] = next(each for each in services if each["name"] == f"nexus{self._number}")
+        return found
+
+    def in_dns(self) -> tuple[bool, bool]:
+        """Whether internal DNS has it as a Nexus, and external DNS its address under the silo's name."""
+        facts = self._stack.facts
+        internal = answers(facts["internal_dns"]["address"], "_nexus._tcp.control-plane.oxide.internal", "SRV")
+        silo = f"{facts['silo']['name']}.sys.{facts['external_dns']['zone']}"
+        external = answers(facts["external_dns"]["address"], silo, "AAAA")
+        return any(self.id in record for record in internal), f"100::{self._number}" in external
+
+
+def answers(server: str, name: str, kind: str) -> list[str]:
+    host, _, port = server.rpartition(":")
+    answer = dns.query.tcp(dns.message.make_query(name, kind), host.strip("[]"), port=int(port), timeout=10)
+    return [record.to_text() for rrset in answer.answer for record in rrset]
+
+
+def test_one_that_was_killed(stack: RunAll) -> None:
+    victim = Victim(stack, 2)
+    assert victim.in_dns() == (True, True)
+    victim.nexus("kill")
+    victim.expunge()
+    heir = victim.moves_and_is_done()
+    eventually(victim.in_dns, (False, False), timeout_s=HANG_S)
+    shown = omdb("db", "saga", "show", victim.saga, env={"OMDB_DB_URL": stack.facts["database"]["url"]}).stdout
+    claims = re.findall(rf"^ (\d) +\| \S+Z \| (\w+) +\| ({UUID}) +\| (\d) ", shown, re.MULTILINE)
+    assert claims == [
+        ("1", "created", victim.id, "1"),
+        ("2", "adopted", heir, "2"),
+        ("3", "recovered", heir, "2"),
+    ]
+    assert victim.service()["health"] == "killed"
+
+
+def test_one_that_is_frozen_and_wakes_up_later(stack: RunAll) -> None:
+    victim = Victim(stack, 3)
+    victim.nexus("pause")
+    victim.expunge("--ready-for-cleanup")
+    heir = victim.moves_and_is_done()
+    assert victim.service()["health"] == "paused"
+
+    victim.nexus("resume")
+    eventually(lambda: victim.sagas(victim.env), {}, timeout_s=HANG_S)
+    log = victim.launcher("logs", "nexus3")
+    said = [line for line in log.splitlines() if "saga lost" in line]
+    assert len(said) == 1, log
+    assert victim.saga in said[0]
+    assert heir in said[0]
+    assert victim.written_by() == [(victim.id, 1), (heir, 3)]
+    assert victim.service()["health"] == "answers"
+
+
+@pytest.mark.parametrize(("number", "word"), [(4, "resume"), (5, "pause")])
+def test_one_that_runs_is_stopped_by_the_sled_agent(stack: RunAll, number: int, word: str) -> None:
+    victim = Victim(stack, number)
+    victim.nexus(word)
+    victim.expunge()
+    told = stack.program.stderr.until("since its zone is expunged", timeout_s=HANG_S)
+    name = f"nexus{number} {victim.id} (pid {victim.facts['pid']})"
+    assert told == f"omicron-dev: {name} was stopped, since its zone is expunged: exited with status 0\n"
+    victim.moves_and_is_done()
+    stopped = victim.service()
+    assert (stopped["health"], stopped["state"]) == ("expunged", "expunged")
+    assert stopped["detail"] == "exited with status 0; its zone never comes back; `nexus add` starts another"
