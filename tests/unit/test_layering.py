@@ -127,6 +127,10 @@ LAYERS: Mapping[str, Layer] = {
         " nexus.saga.postgres nexus.sagas simstack xtask",
         external="msgspec psycopg tomli_w trio",
     ),
+    "xtask.bench.move": layer(
+        "dropshot nexus.api.types nexus.clients nexus.deployment nexus.ids simstack xtask",
+        external="psycopg trio",
+    ),
     "xtask.bench.sagas.dbos_child": layer(external="dbos"),
     "xtask.bootstrap": layer("xtask.bytecode xtask.environment"),
     "xtask.environment": layer("xtask.bootstrap xtask.bytecode"),
