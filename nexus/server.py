@@ -3,7 +3,7 @@
     internal API ── at once; what is not there yet makes its requests a 503 with the reason
     external API ── its address is taken at once, and served when the rest is up
     database, schema, rack, internal DNS ── waited for, saying so
-    SEC id entered ── own zone in service ── SEC ── background tasks ── external API ── ready
+    SEC id entered ── own zone in service ── SEC ── background tasks ── target blueprint seen ── external API ── ready
 
 SIGINT and SIGTERM cancel the root nursery; so does a newer process of the same id, see `nexus.incarnation`. There is no
 orderly end for sagas: cancellation is a crash, and whoever has this Nexus' id next recovers them. A database that goes
@@ -41,6 +41,7 @@ from nexus.ids import NexusId, RackId
 from nexus.incarnation import Incarnation
 from nexus.login import Logins
 from nexus.notify import Notifier
+from nexus.quiesce.gate import QuiesceGate
 from nexus.saga.ids import SecId
 from nexus.saga.postgres import PostgresSecStore
 from nexus.saga.sec import Sec
@@ -107,7 +108,9 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                         external=external_address.address,
                         log=log,
                     )
-                    startup.is_up(await _start_services(nursery, config, pool, catalog, incarnation, log=log))
+                    services = await _start_services(nursery, config, pool, catalog, incarnation, log=log)
+                    startup.is_up(services)
+                    await startup.wait_until("quiesce state", services.quiesce.waits_for)
                     external = config.deployment.dropshot_external
                     app = new_app("dropshot_external", log=log, max_body_bytes=external.default_request_body_max_bytes)
                     add_external_routes(app, startup)
@@ -267,6 +270,7 @@ async def _start_services(
     log: Log,
 ) -> Services:
     """Start the SEC and the background tasks, in the root nursery."""
+    quiesce = QuiesceGate(NexusId(config.deployment.id), now=lambda: datetime.now(UTC))
     sec_log = log.bind(component="SEC")
     sec = Sec(
         SecId(config.deployment.id),
@@ -274,6 +278,7 @@ async def _start_services(
         registry=catalog.types.registry,
         log=sec_log,
         history=config.sagas.finished_in_memory,
+        admit=quiesce.admit,
         on_lost=incarnation.doubt,
     )
     await nursery.start(sec.run)
@@ -283,6 +288,7 @@ async def _start_services(
         console=config.console,
         pool=pool,
         sec=sec,
+        quiesce=quiesce,
         nexus_id=NexusId(config.deployment.id),
         internal_dns=config.deployment.internal_dns.servers,
         log=background_log,
@@ -296,4 +302,4 @@ async def _start_services(
         idle_timeout=timedelta(minutes=config.console.session_idle_timeout_minutes),
         absolute_timeout=timedelta(minutes=config.console.session_absolute_timeout_minutes),
     )
-    return Services(sec, driver, catalog, logins)
+    return Services(sec, driver, catalog, logins, quiesce)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nexus.db.pool import Pool
     from nexus.login import Logins
     from nexus.notify import Notifier
+    from nexus.quiesce.gate import QuiesceGate
     from nexus.saga import Sec
     from nexus.sagas.catalog import SagaCatalog
 
@@ -40,6 +41,7 @@ class Services:
     driver: Driver
     catalog: SagaCatalog
     logins: Logins
+    quiesce: QuiesceGate
 
 
 class Startup:

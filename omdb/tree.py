@@ -117,6 +117,13 @@ ROOT = Group(
                         ),
                     },
                 ),
+                "quiesce": Group(
+                    "Whether a Nexus is coming to its end on purpose.",
+                    {
+                        "show": Command(f"{_NEXUS}.quiesce_show:show"),
+                        "start": Command(f"{_NEXUS}.quiesce_start:start"),
+                    },
+                ),
                 "reconfigurator-config": Group(
                     "What the planner, which makes blueprints, may do.",
                     {

@@ -36,6 +36,8 @@ from small_nexus import SmallNexus, small_nexus
 
 from nexus.background.driver import utc_now
 from nexus.background.tasks.saga_recovery import SagaRecovery
+from nexus.ids import NexusId
+from nexus.quiesce.gate import QuiesceGate
 from nexus.saga import SagaId, SagaLost, SagaNotFound, SagaRunning, SecId, StoreUnavailable
 from nexus.sagas.provision import NODES, ProvisionParams
 
@@ -101,7 +103,8 @@ async def hold(url: str, seed: int, tell: Tell) -> None:
     rng = random.Random(seed)
     with patch("nexus.saga.sec.CLAIM_CHECK_PERIOD_S", CLAIM_CHECK_PERIOD_S):
         async with small_nexus(url, HOLDER, deadline_s=DEADLINE_S) as nexus:
-            recovery = SagaRecovery(nexus.sec, log=nexus.log, now=utc_now)
+            quiesce = QuiesceGate(NexusId(nexus.sec.sec_id), now=utc_now)
+            recovery = SagaRecovery(nexus.sec, quiesce=quiesce, log=nexus.log, now=utc_now)
             await recovery.activate()
             over = trio.Event()
 

@@ -1,4 +1,4 @@
-"""The internal API: sagas, background tasks, the demo saga, and the end of rack setup.
+"""The internal API: sagas, background tasks, the demo saga, quiescing, and the end of rack setup.
 
 It carries what upstream splits into "internal" and "lockstep", with upstream's paths and shapes.
 Blueprints, their target and sleds are in `routes_deployment.py`, what upstream does not have in
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dropshot.app import no_content, page_params, path_uuid, read_json, reply
 from dropshot.pagination import next_page_token
 from nexus.api.http_errors import answer_errors
+from nexus.api.quiesce_types import HeldDbClaimInfo
 from nexus.api.routes_deployment import add_deployment_routes
 from nexus.api.routes_experimental import add_experimental_routes
 from nexus.api.saga_views import saga_view
@@ -41,6 +42,7 @@ def add_internal_routes(app: App, startup: Startup, *, nexus_id: NexusId) -> Non
     _add_saga_routes(app, startup)
     _add_demo_saga_routes(app, startup)
     _add_background_task_routes(app, startup)
+    _add_quiesce_routes(app, startup)
     add_deployment_routes(app, startup, nexus_id=nexus_id)
     add_experimental_routes(app, startup, nexus_id=nexus_id)
 
@@ -98,6 +100,19 @@ def _add_demo_saga_routes(app: App, startup: Startup) -> None:
 def _recovery_is_due(services: Services) -> bool:
     """Whether sagas of an earlier process may be there that this one does not know yet."""
     return isinstance(services.driver.status(RECOVERY_TASK).last, NeverCompleted)
+
+
+def _add_quiesce_routes(app: App, startup: Startup) -> None:
+    @app.get("/quiesce")
+    async def quiesce_get() -> TrioResponse:
+        services = startup.services
+        claims = [HeldDbClaimInfo(claim.number, claim.since, claim.task) for claim in startup.database.claims()]
+        return reply(services.quiesce.status(services.sec.pending(), claims))
+
+    @app.post("/quiesce")
+    async def quiesce_start() -> TrioResponse:
+        startup.services.quiesce.request()
+        return no_content()
 
 
 def _add_background_task_routes(app: App, startup: Startup) -> None:

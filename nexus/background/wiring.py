@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nexus.deployment.loaded import LoadedBlueprint
     from nexus.dns_types import DnsConfigParams, DnsGroup
     from nexus.ids import NexusId
+    from nexus.quiesce.gate import QuiesceGate
     from nexus.saga.sec import Sec
 
 
@@ -49,6 +50,7 @@ def build_tasks(
     console: ConsoleConfig,
     pool: Pool,
     sec: Sec,
+    quiesce: QuiesceGate,
     nexus_id: NexusId,
     internal_dns: Sequence[SocketAddr],
     log: Log,
@@ -60,7 +62,7 @@ def build_tasks(
         name="saga_recovery",
         description="resumes the sagas that are assigned to this Nexus and that it does not run yet",
         period_s=config.saga_recovery.period_secs,
-        task=SagaRecovery(sec, log=log.bind(background_task="saga_recovery"), now=utc_now),
+        task=SagaRecovery(sec, quiesce=quiesce, log=log.bind(background_task="saga_recovery"), now=utc_now),
     )
     return [
         *internal,
@@ -69,6 +71,7 @@ def build_tasks(
             config.blueprints,
             pool=pool,
             sec=sec,
+            quiesce=quiesce,
             nexus_id=nexus_id,
             recovery=recovery.activator,
             dns=(internal[0].activator, external[0].activator),
@@ -101,6 +104,7 @@ def _blueprint_tasks(
     *,
     pool: Pool,
     sec: Sec,
+    quiesce: QuiesceGate,
     nexus_id: NexusId,
     recovery: Activator,
     dns: tuple[Activator, ...],
@@ -133,6 +137,7 @@ def _blueprint_tasks(
                 nexus_id,
                 pool=pool,
                 sec=sec,
+                quiesce=quiesce,
                 loaded=loaded,
                 recovery=recovery,
                 dns=dns,

@@ -14,6 +14,7 @@ import math
 import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
@@ -57,6 +58,15 @@ class Timeouts:
     """How long after its start `Pool.transaction` still begins another run."""
 
 
+@dataclass(frozen=True, slots=True)
+class PoolClaim:
+    """Of a connection that is borrowed, and by which trio task."""
+
+    number: int
+    since: datetime
+    task: str
+
+
 class Pool:
     """Made by `open_pool`."""
 
@@ -66,7 +76,8 @@ class Pool:
         self._timeouts = timeouts
         self._places = trio.Semaphore(size)
         self._idle: list[Connection] = []  # the last one given back is the first to be taken
-        self._in_use: set[Connection] = set()
+        self._in_use: dict[Connection, PoolClaim] = {}
+        self._claims_made = 0
         self._closed = False
         self._reachable = True
         self.address = _address(conninfo)
@@ -82,7 +93,10 @@ class Pool:
         """
         async with self._place():
             connection = await self._take()
-            self._in_use.add(connection)
+            self._claims_made += 1
+            self._in_use[connection] = PoolClaim(
+                self._claims_made, datetime.now(UTC), trio.lowlevel.current_task().name
+            )
             try:
                 yield connection
             except (psycopg.OperationalError, psycopg.errors.TransactionTimeout) as error:
@@ -96,7 +110,7 @@ class Pool:
                     f"the connection to the database at {self.address} was lost: {_reason(error)}"
                 ) from error
             finally:
-                self._in_use.discard(connection)
+                self._in_use.pop(connection, None)
                 await self._give_back(connection)
 
     async def transaction(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
@@ -133,6 +147,10 @@ class Pool:
             # Two that collided must not meet again at the same moment.
             await trio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def claims(self) -> list[PoolClaim]:
+        """The connections that are borrowed now, the oldest claim first."""
+        return list(self._in_use.values())
 
     async def close(self) -> None:
         """Close every connection, also those in use. Whoever waits gets PoolClosed."""

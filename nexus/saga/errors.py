@@ -89,6 +89,12 @@ class SecNotRunning(SagaError):
     retryable = True
 
 
+class NewSagasRefused(SagaError):
+    """Whoever runs the SEC wants no new sagas from it for now, or any more, with the reason."""
+
+    retryable = True
+
+
 class SagaLost(SagaError):
     """The claim under which a saga was to be read or written is not, or no longer, in force.
 

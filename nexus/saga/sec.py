@@ -47,6 +47,7 @@ from nexus.saga.executor import SagaExecutor, UndoRetries
 from nexus.saga.held import HeldSaga
 from nexus.saga.injection import Injections, describe
 from nexus.saga.payload import printable
+from nexus.saga.status import PendingSaga
 from nexus.saga.store import NewSaga
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Sec:
     """Runs sagas for one SEC id.
 
     `history` is how many ended sagas stay in memory. `crash` is called where an injection asks for a crash.
+    `admit` is asked before a saga is created, in the same step in which it becomes pending: what it raises is raised.
     `on_lost` is called when a saga that was lost has been stopped and forgotten: if it is still this SEC's, as after a
     repair by hand, it can be recovered from then on.
     """
@@ -92,6 +94,7 @@ class Sec:
         history: int = DEFAULT_HISTORY,
         undo_retries: UndoRetries | None = None,
         crash: Callable[[], None] = kill_this_process,
+        admit: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.sec_id = sec_id
@@ -101,12 +104,14 @@ class Sec:
         self._undo_retries = undo_retries or UndoRetries()
         self._history = history
         self._crash = crash
+        self._admit = admit
         self._on_lost = on_lost
         self._held: dict[SagaId, HeldSaga] = {}
         self._ids: list[SagaId] = []  # the keys of _held, sorted
         self._ended: deque[SagaId] = deque()  # oldest first
         self._detailed: deque[HeldSaga] = deque()  # those of them that have their details
         self._starting: set[SagaId] = set()
+        self._pending: dict[SagaId, PendingSaga] = {}
         self._started: list[SagaId] = []
         self._lost: list[SagaLost] = []
         self._nursery: trio.Nursery | None = None
@@ -125,9 +130,10 @@ class Sec:
     async def create(self, saga_id: SagaId, dag: SagaDag, *, injections: Sequence[Injection] = ()) -> None:
         """Make a new saga, and return once it is durable and runs. The injections are in force from its start.
 
-        Raises UnrunnableSaga, InjectionRefused, SagaExists, SecNotRunning, or StoreUnavailable (retryable) if the
-        store is away: then there is no such saga, and will be none. If the store went away when the creation may have
-        been committed, this waits until it is known; OutcomeUnknown is raised only when `run` is cancelled meanwhile.
+        Raises what `admit` does, UnrunnableSaga, InjectionRefused, SagaExists, SecNotRunning, or StoreUnavailable
+        (retryable) if the store is away: then there is no such saga, and will be none. If the store went away when the
+        creation may have been committed, this waits until it is known; OutcomeUnknown is raised only when `run` is
+        cancelled meanwhile.
 
         When this is cancelled the creation goes on: the end is nothing, or a saga that runs.
         """
@@ -135,7 +141,9 @@ class Sec:
         nursery = self._running_nursery()
         for injection in injections:
             Injections().add(injection, SagaExecution(saga_id, dag))
+        self._admit()
         self._reserve(saga_id)
+        self._pending[saga_id] = PendingSaga(saga_id, dag.saga_name, datetime.now(UTC), recovered=False)
         self._started.append(saga_id)
         reply = _Reply()
         nursery.start_soon(self._create, nursery, saga_id, dag, injections, reply)
@@ -167,6 +175,7 @@ class Sec:
         executor = self._executor(execution, stored.log)
         executor.resume(stored)
         held = self._hold(executor)
+        self._pending[saga_id] = PendingSaga(saga_id, held.saga_name, datetime.now(UTC), recovered=True)
         try:
             self._registry.check(dag)
         except UnrunnableSaga as error:
@@ -227,6 +236,16 @@ class Sec:
         started, self._started = self._started, []
         return started
 
+    def pending(self) -> list[PendingSaga]:
+        """All, by id, that keep this SEC from being idle. Halted sagas are among them, recoveries that have only begun
+        are not.
+        """
+        return [self._pending[saga_id] for saga_id in sorted(self._pending)]
+
+    @property
+    def idle(self) -> bool:
+        return not self._pending
+
     def saga(self, saga_id: SagaId) -> SagaStatus:
         """Raises SagaNotFound for a saga that is not in memory."""
         return self._find(saga_id).status()
@@ -277,6 +296,7 @@ class Sec:
             for injection in injections:
                 held.inject(injection)
         except Exception as error:
+            self._pending.pop(saga_id, None)
             reply.refuse(error)
             return
         except trio.Cancelled:
@@ -317,6 +337,7 @@ class Sec:
             held.halt(_reason(error))
             self._log.error("saga halted", exc_info=error, **_fields(held))
         else:
+            self._pending.pop(held.saga_id, None)
             self._log_outcome(held, outcome)
             self._log_injections(held)
             self._detailed.append(held)
@@ -392,6 +413,7 @@ class Sec:
         return [self._held[saga_id] for saga_id in self._ids[first : first + limit]]
 
     def _forget(self, saga_id: SagaId) -> None:
+        self._pending.pop(saga_id, None)
         del self._held[saga_id]
         del self._ids[bisect_left(self._ids, saga_id)]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from nexus.saga.dag import SagaDag
     from nexus.saga.ids import SagaId
     from nexus.saga.injection import InjectionState
@@ -37,6 +39,18 @@ class SagaStatus:
     """The number of the claim under which this SEC runs it."""
 
     state: SagaState
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSaga:
+    """A saga that is being created, runs or waits: there is more to come of it here."""
+
+    saga_id: SagaId
+    saga_name: str
+    since: datetime
+    """When this process began with it."""
+
+    recovered: bool
 
 
 @dataclass(frozen=True, slots=True)

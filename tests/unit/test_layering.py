@@ -79,10 +79,15 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.api.types": layer("nexus.deployment nexus.ids nexus.rack", external="msgspec"),
     "nexus.clients": layer(f"{FLOOR} nexus.api.types", external="h11 msgspec trio"),
     # What Nexus does.
+    "nexus.quiesce": layer(f"{FLOOR} {DATA} nexus.api.types", external="psycopg trio"),
     "nexus.sagas": layer(f"{FLOOR} {DATA} nexus.config", external="msgspec trio"),
-    "nexus.background": layer(f"{FLOOR} {DATA} nexus.api.types nexus.config", external="msgspec psycopg trio"),
+    "nexus.background": layer(
+        f"{FLOOR} {DATA} nexus.api.types nexus.config nexus.quiesce", external="msgspec psycopg trio"
+    ),
     "nexus.login": layer(f"{FLOOR} {DATA}", external="argon2 trio"),
-    "nexus.startup": layer(f"{FLOOR} {DATA} nexus.background nexus.login nexus.notify nexus.sagas", external="trio"),
+    "nexus.startup": layer(
+        f"{FLOOR} {DATA} nexus.background nexus.login nexus.notify nexus.quiesce nexus.sagas", external="trio"
+    ),
     "nexus.incarnation": layer(f"{FLOOR} {DATA}", external="psycopg trio"),
     "nexus.api": layer(
         f"{FLOOR} {DATA} nexus.api.types nexus.background nexus.config nexus.db.saga_reads nexus.sagas nexus.startup",
@@ -90,7 +95,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "nexus.server": layer(
         f"{FLOOR} {DATA} nexus.api nexus.api.types nexus.background nexus.config nexus.incarnation nexus.login"
-        " nexus.notify nexus.saga.postgres nexus.sagas nexus.startup",
+        " nexus.notify nexus.quiesce nexus.saga.postgres nexus.sagas nexus.startup",
         external="msgspec psycopg trio",
     ),
     "nexus.command_line": layer(f"{FLOOR} nexus.config nexus.incarnation nexus.server", external="trio"),
@@ -140,6 +145,7 @@ LAYERS: Mapping[str, Layer] = {
 
 SAME_LAYER = {
     "nexus.api.experimental_types": "nexus.api.types",
+    "nexus.api.quiesce_types": "nexus.api.types",
     "nexus.db.pool": "nexus.db.connection",
     "nexus.db.errors": "nexus.db.connection",
 }
@@ -147,11 +153,13 @@ SAME_LAYER = {
 
 PURE = (
     "nexus.api.experimental_types",
+    "nexus.api.quiesce_types",
     "nexus.api.types",
     "nexus.deployment",
     "nexus.dns_types",
     "nexus.nexus_records",
     "nexus.rack",
+    "nexus.quiesce.sagas",
     "nexus.recovery",
     "nexus.saga.dag",
     "nexus.saga.dag_builder",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from nexus.deployment.blueprint import Blueprint
     from nexus.deployment.loaded import LoadedBlueprint
     from nexus.ids import NexusId
+    from nexus.quiesce.gate import QuiesceGate
     from nexus.saga.sec import Sec
 
 
@@ -53,7 +54,9 @@ class NotTheTarget(Exception):
 
 
 class BlueprintExecutor:
-    """`recovery` is activated when sagas were taken over, `dns` when DNS has a new version."""
+    """`recovery` is activated when sagas were taken over, `dns` when DNS has a new version. `quiesce` is told which
+    blueprint is the target, executed or not, and what came of reassigning.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class BlueprintExecutor:
         *,
         pool: Pool,
         sec: Sec,
+        quiesce: QuiesceGate,
         loaded: Watch[LoadedBlueprint | None],
         recovery: Activator,
         dns: tuple[Activator, ...],
@@ -70,6 +74,7 @@ class BlueprintExecutor:
         self._nexus_id = nexus_id
         self._pool = pool
         self._sec = sec
+        self._quiesce = quiesce
         self._loaded = loaded
         self._recovery = recovery
         self._dns = dns
@@ -80,6 +85,7 @@ class BlueprintExecutor:
         loaded = self._loaded.value
         if loaded is None:
             return {"error": "no blueprint"}
+        self._quiesce.see(loaded.blueprint)
         details: dict[str, object] = {"target_id": loaded.target.target_id, "enabled": loaded.target.enabled}
         own = loaded.blueprint.find_zone(self._nexus_id)
         if own is not None and not own[1].in_service:
@@ -151,12 +157,25 @@ class BlueprintExecutor:
         return _count(deleted, "db_metadata_nexus record", "deleted")
 
     async def _reassign_sagas(self, blueprint: Blueprint) -> tuple[int, str]:
+        quiesce = self._quiesce
         moves = saga_moves(blueprint, self._nexus_id)
+        quiesce.sagas = quiesce.sagas.reassignment_started()
         if not moves.reassign_from:
+            quiesce.sagas = quiesce.sagas.reassigned(blueprint.id, moved=False)
             return 0, "no expunged Nexus of this generation is ready for cleanup"
-        adoption = await self._sec.adopt([SecId(zone_id) for zone_id in moves.reassign_from])
+        try:
+            adoption = await self._sec.adopt([SecId(zone_id) for zone_id in moves.reassign_from])
+        except Exception:
+            quiesce.sagas = quiesce.sagas.reassignment_unsure()
+            self._recovery.activate()
+            raise
+        if adoption.not_moved:
+            quiesce.sagas = quiesce.sagas.reassignment_unsure()
+        else:
+            quiesce.sagas = quiesce.sagas.reassigned(blueprint.id, moved=bool(adoption.moved))
         if adoption.moved:
             self._log.info("sagas reassigned to this Nexus", count=len(adoption.moved))
+        if adoption.moved or adoption.not_moved:
             self._recovery.activate()
         said = _count(len(adoption.moved), "saga", "reassigned to this Nexus")
         if adoption.not_moved:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dropshot.logging import Log
+    from nexus.quiesce.gate import QuiesceGate
     from nexus.recovery.report import FailureKind
     from nexus.saga.errors import SagaLost
     from nexus.saga.ids import SagaId
@@ -31,10 +32,11 @@ RECOVERED_AT_ONCE = 256
 
 
 class SagaRecovery:
-    """The only user of the SEC's saga-started channel: nobody else may drain it."""
+    """The only user of the SEC's saga-started channel: nobody else may drain it. `quiesce` is told of each pass."""
 
-    def __init__(self, sec: Sec, *, log: Log, now: Callable[[], datetime]) -> None:
+    def __init__(self, sec: Sec, *, quiesce: QuiesceGate, log: Log, now: Callable[[], datetime]) -> None:
         self._sec = sec
+        self._quiesce = quiesce
         self._log = log
         self._now = now
         self._rest = RestState()
@@ -42,6 +44,14 @@ class SagaRecovery:
 
     async def activate(self) -> RecoveryReport:
         """One pass. A saga that cannot be recovered does not keep the others from it."""
+        self._quiesce.sagas = self._quiesce.sagas.recovery_started()
+        complete = await self._pass()
+        sagas = self._quiesce.sagas
+        self._quiesce.sagas = sagas.recovered() if complete else sagas.recovery_failed()
+        return self._report
+
+    async def _pass(self) -> bool:
+        """Whether all that was to be recovered is."""
         listed: list[SagaId] | SagaError
         try:
             # Before the listing, where an adopted or abandoned saga is missing as a finished one is.
@@ -55,7 +65,7 @@ class SagaRecovery:
         if isinstance(listed, SagaError):
             self._log.warning("sagas could not be listed for recovery", error=str(listed))
             self._report = self._report.after_failed_pass(str(listed), nstarted=len(started))
-            return self._report
+            return False
         lost = self._sec.drain_lost()
         adopted = [loss for loss in lost if loss.owner not in (None, self._sec.sec_id)]
         plan = RecoveryPlan.new(
@@ -67,7 +77,7 @@ class SagaRecovery:
         execution = await self._execute(plan, adopted)
         self._rest = self._rest.after(plan, recovered=[recovery.saga_id for recovery in execution.recoveries])
         self._report = self._report.after_pass(plan, execution, nstarted=len(started))
-        return self._report
+        return len(execution.recoveries) == len(plan.needs_recovery)
 
     async def _list_in_progress(self) -> list[SagaId]:
         listed: list[SagaId] = []

@@ -18,7 +18,7 @@ from dropshot.address import SocketAddr
 from dropshot.logging import BunyanForm, log_to
 from nexus.api.types import Completed
 from nexus.background.activator import Watch
-from nexus.background.driver import Driver
+from nexus.background.driver import Driver, utc_now
 from nexus.background.tasks.dns_config import DnsConfigTask
 from nexus.background.tasks.dns_propagation import DnsPropagationTask
 from nexus.background.tasks.dns_servers import DnsServersTask
@@ -28,6 +28,7 @@ from nexus.db import dns as dns_reads
 from nexus.db.pool import Pool, open_pool
 from nexus.dns_types import AAAA, NS, SRV, A, DnsConfigParams, DnsConfigZone, DnsRecord, Srv
 from nexus.ids import NexusId
+from nexus.quiesce.gate import QuiesceGate
 from nexus.saga.action import ActionRegistry
 from nexus.saga.ids import SecId
 from nexus.saga.sec import Sec
@@ -283,6 +284,7 @@ async def test_a_new_version_reaches_the_servers_by_itself(database_url: str) ->
                 console=ConsoleConfig(),
                 pool=pool,
                 sec=sec,
+                quiesce=QuiesceGate(NexusId(sec.sec_id), now=utc_now),
                 nexus_id=NexusId(sec.sec_id),
                 internal_dns=[dns_address],
                 log=LOG,

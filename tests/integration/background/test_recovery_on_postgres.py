@@ -12,11 +12,12 @@ import trio
 from database_proxy import proxied
 
 from nexus.api.types import Completed
-from nexus.background.driver import Driver
+from nexus.background.driver import Driver, utc_now
 from nexus.background.wiring import build_tasks
 from nexus.config import BackgroundTasksConfig, ConsoleConfig
 from nexus.db.pool import Timeouts, open_pool
 from nexus.ids import NexusId
+from nexus.quiesce.gate import QuiesceGate
 from nexus.saga.action import Action, ActionContext, ActionRegistry
 from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.execution import SagaSucceeded
@@ -60,6 +61,7 @@ class Nexus:
             console=ConsoleConfig(),
             pool=pool,
             sec=self.sec,
+            quiesce=QuiesceGate(NexusId(SEC_ID), now=utc_now),
             nexus_id=NexusId(SEC_ID),
             internal_dns=[],
             log=LOG,

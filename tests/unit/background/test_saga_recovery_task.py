@@ -13,6 +13,8 @@ import trio
 import trio.testing
 
 from nexus.background.tasks.saga_recovery import SagaRecovery
+from nexus.ids import NexusId
+from nexus.quiesce.gate import QuiesceGate
 from nexus.recovery.report import Failed, Loss, PassFailure, PassSuccess, RecoveryReport, Succeeded
 from nexus.saga.action import Action, ActionContext, ActionRegistry
 from nexus.saga.action_error import ActionFailed
@@ -64,7 +66,8 @@ class Process:
         self.sec = sec
         self.gate = gate
         self.recovery_asked = recovery_asked
-        self.recovery = SagaRecovery(sec, log=LOG, now=lambda: NOW)
+        self.quiesce = QuiesceGate(NexusId(SEC_ID), now=lambda: NOW)
+        self.recovery = SagaRecovery(sec, quiesce=self.quiesce, log=LOG, now=lambda: NOW)
 
     async def recovery_pass(self) -> PassSuccess:
         report = await self.recovery.activate()

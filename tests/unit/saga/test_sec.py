@@ -18,6 +18,7 @@ from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegist
 from nexus.saga.action_error import ActionFailed, DeserializeFailed, SerializeFailed, UndoActionError
 from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.errors import (
+    NewSagasRefused,
     OutcomeUnknown,
     SagaEnded,
     SagaExists,
@@ -875,3 +876,55 @@ async def test_g5_a_saga_whose_write_is_refused_halts_and_stays_listed() -> None
         assert "no 13" in status.state.waiting_for
         assert (await sec.wait_ended(number(1))).state == SagaSucceeded()
         assert len(sec.sagas()) == 2
+
+
+# --- what is pending -------------------------------------------------------------------------------------------------
+
+
+async def test_a_saga_is_pending_from_its_creation_to_its_end() -> None:
+    gate = Gate()
+    wait = action("wait", gate.run)
+    async with running(InMemorySecStore(), alike(wait)) as sec:
+        assert sec.idle
+        await sec.create(SAGA_ID, chain(wait))
+        (pending,) = sec.pending()
+        assert (pending.saga_id, pending.saga_name, pending.recovered, sec.idle) == (SAGA_ID, "chain", False, False)
+        gate.open.set()
+        await sec.wait_ended(SAGA_ID)
+        await wait_all_tasks_blocked()
+        assert sec.idle
+
+
+async def test_a_recovered_saga_is_pending_and_one_that_is_lost_is_not() -> None:
+    store, gate = InMemorySecStore(), Gate()
+    wait = action("wait", gate.run)
+    async with running(store, alike(wait)) as sec:
+        await sec.create(SAGA_ID, chain(wait))
+    async with running(store, alike(wait)) as sec:
+        await sec.recover(SAGA_ID)
+        assert [pending.recovered for pending in sec.pending()] == [True]
+        await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID)
+        await sec.check_claims()
+        await wait_all_tasks_blocked()
+        assert sec.idle
+
+
+async def test_a_saga_that_waits_for_code_is_pending() -> None:
+    store, gate = InMemorySecStore(), Gate()
+    wait = action("wait", gate.run)
+    async with running(store, alike(wait)) as sec:
+        await sec.create(SAGA_ID, chain(wait))
+    async with running(store, alike()) as sec:
+        await sec.recover(SAGA_ID)
+        assert not sec.idle
+
+
+async def test_a_saga_that_is_not_admitted_leaves_nothing() -> None:
+    def refuse() -> None:
+        raise NewSagasRefused("not today")
+
+    store = InMemorySecStore()
+    async with running(store, alike(action("one")), admit=refuse) as sec:
+        with pytest.raises(NewSagasRefused):
+            await sec.create(SAGA_ID, chain(action("one")))
+        assert (sec.idle, sec.drain_started(), store.rows) == (True, [], {})
