@@ -20,6 +20,7 @@ This module calls nothing; see `executor.py`.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -85,6 +86,11 @@ class Action(Generic[P, T]):
     params: type[P]
     undo: Callable[[ActionContext[P]], Awaitable[None]] | None = None
 
+    def __post_init__(self) -> None:
+        for function in (self.run, self.undo):
+            if function is not None and not _is_async(function):
+                raise TypeError(f"action {self.name}: {function!r} is no async function")
+
     def node(self, name: str, *, label: str | None = None) -> ActionNode:
         """A node that calls this action and whose output is called `name`.
 
@@ -92,6 +98,11 @@ class Action(Generic[P, T]):
         """
         words = self.name.rpartition(".")[2].split("_")
         return ActionNode(name, label or "".join(word.capitalize() for word in words), self.name)
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    """What is called, and only then found not to be awaitable, has done something that nobody undoes."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 AnyAction: TypeAlias = Action[Any, Any]

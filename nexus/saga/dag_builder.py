@@ -97,6 +97,9 @@ class DagBuilder:
             raise self._wrong("attempted to append 0 nodes in parallel")
         earlier = frozenset(self._names)
         for node in stage:
+            if not isinstance(node, ActionNode | ConstantNode | Subsaga):
+                hint = " (an action becomes one by its method `node`)" if hasattr(node, "node") else ""
+                raise self._wrong(f"attempted to append {node!r:.100}, which is no node{hint}")
             if node.name in self._names:
                 raise self._wrong(f'name was used multiple times in the same Dag: "{node.name}"')
             self._names.add(node.name)
@@ -132,8 +135,8 @@ class DagBuilder:
         return start, end
 
     def _check_node(self, node: Appendable, *, earlier: frozenset[str]) -> None:
-        if PATH_SEPARATOR in node.name:
-            raise self._wrong(f'the name of a node has no "{PATH_SEPARATOR}": "{node.name}"')
+        if not node.name or PATH_SEPARATOR in node.name or node.name.startswith("("):
+            raise self._wrong(f'the name of a node is not empty, has no "/" and does not begin with "(": "{node.name}"')
         texts = [node.name]
         match node:
             case ActionNode(_, label, action_name):

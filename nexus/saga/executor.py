@@ -251,15 +251,15 @@ class SagaExecutor:
     async def _call_action(self, node_id: NodeId, action: AnyAction, context: ActionContext[object]) -> NodeEvent:
         if self.injections.fails(node_id, "action"):
             return NodeEvent.failed(self._saga_id, node_id, InjectedError())
-        try:
-            for call in range(self.injections.calls(node_id, "action")):
-                if call:
-                    self._note_attempt(node_id, "action", error=REPEATED)
-                await self._durable()
+        for call in range(self.injections.calls(node_id, "action")):
+            if call:
+                self._note_attempt(node_id, "action", error=REPEATED)
+            await self._durable()
+            try:
                 output = await _call(action.run, context)
-        except Exception as error:
-            self._log_failure("action failed", node_id, error)
-            return NodeEvent.failed(self._saga_id, node_id, _action_error(error))
+            except Exception as error:
+                self._log_failure("action failed", node_id, error)
+                return NodeEvent.failed(self._saga_id, node_id, _action_error(error))
         try:
             return NodeEvent.succeeded(self._saga_id, node_id, encode(output))
         except UnstorablePayload as error:
@@ -293,7 +293,7 @@ class SagaExecutor:
                 self._log_failure("undo action failed", node_id, error, attempt=attempt)
                 if call == self._undo_retries.calls or not getattr(error, "retryable", False):
                     return _undo_error(error, attempt=attempt)
-                self._note_attempt(node_id, "undo", error={"message": _message(error)})
+                self._note_attempt(node_id, "undo", error={"message": _told(error)})
                 await trio.sleep(pause_s)
                 pause_s = min(pause_s * 2, self._undo_retries.longest_pause_s)
             else:
@@ -421,14 +421,21 @@ def _action_error(error: Exception) -> ActionError:
 
 
 def _undo_error(error: Exception, *, attempt: int) -> UndoActionError:
-    return UndoActionError({"message": f"undo action attempt {attempt}: {_message(error)}"})
+    return UndoActionError({"message": f"undo action attempt {attempt}: {_told(error)}"})
 
 
 def _source_error(error: Exception) -> JsonValue:
     """Raises UnstorablePayload."""
     if isinstance(error, ActionFailure):
         return to_json_value(encode(error.source_error))
-    return {"message": _message(error)}
+    return {"message": _told(error)}
+
+
+def _told(error: Exception) -> str:
+    """With the type of an error that nobody chose for the log: `KeyError: 'disk'`."""
+    message = _message(error)
+    chosen = isinstance(error, ActionFailure) or message == type(error).__name__
+    return message if chosen else f"{type(error).__name__}: {message}"
 
 
 def _message(error: Exception) -> str:

@@ -12,7 +12,7 @@ can wait for a process that knows it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import msgspec
 
@@ -97,6 +97,7 @@ def node_to_json(node: Node) -> object:
             return {"SubsagaEnd": {"name": name}}
         case UnknownNode(_, form):
             return msgspec.Raw(form)
+    assert_never(node)
 
 
 def node_from_json(text: msgspec.Raw) -> Node:

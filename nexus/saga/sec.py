@@ -329,7 +329,6 @@ class Sec:
             outcome = await held.run()
         except SagaLost as lost:
             self._lose(held, lost)
-            self._forget_lost(held)
         except UnrunnableSaga as error:
             self._wait_for_code(held, error)
         except Exception as error:
@@ -346,6 +345,9 @@ class Sec:
             self._ended.append(held.saga_id)
             while len(self._ended) > self._history:
                 self._forget(self._ended.popleft())
+            return
+        if held.lost is not None:  # whatever else it met while its calls were being cancelled
+            self._forget_lost(held)
 
     def _wait_for_code(self, held: HeldSaga, error: UnrunnableSaga) -> None:
         held.halt(str(error))

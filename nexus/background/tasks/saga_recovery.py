@@ -67,17 +67,20 @@ class SagaRecovery:
             self._report = self._report.after_failed_pass(str(listed), nstarted=len(started))
             return False
         lost = self._sec.drain_lost()
-        adopted = [loss for loss in lost if loss.owner not in (None, self._sec.sec_id)]
+        adopted = [loss for loss in lost if self._is_adopted(loss)]
         plan = RecoveryPlan.new(
             self._rest,
             in_progress=listed,
             adopted=[loss.saga_id for loss in adopted],
-            repaired=[loss.saga_id for loss in lost if loss not in adopted],
+            repaired=[loss.saga_id for loss in lost if not self._is_adopted(loss)],
         )
         execution = await self._execute(plan, adopted)
         self._rest = self._rest.after(plan, recovered=[recovery.saga_id for recovery in execution.recoveries])
         self._report = self._report.after_pass(plan, execution, nstarted=len(started))
         return len(execution.recoveries) == len(plan.needs_recovery)
+
+    def _is_adopted(self, loss: SagaLost) -> bool:
+        return loss.owner not in (None, self._sec.sec_id)
 
     async def _list_in_progress(self) -> list[SagaId]:
         listed: list[SagaId] = []

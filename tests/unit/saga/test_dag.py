@@ -113,7 +113,17 @@ def test_nodes_by_name_and_ancestry() -> None:
             "attempted to append 0 nodes in parallel",
         ),
         (DagBuilder("s").append(node("a\0b")), "a string holds a NUL character"),
-        (DagBuilder("s").append(node("a/b")), 'the name of a node has no "/": "a/b"'),
+        *(
+            (
+                DagBuilder("s").append(node(name)),
+                f'the name of a node is not empty, has no "/" and does not begin with "(": "{name}"',
+            )
+            for name in ("", "a/b", "(end node)")
+        ),
+        (
+            DagBuilder("s").append(7),  # type: ignore[arg-type]
+            "attempted to append 7, which is no node",
+        ),
         (DagBuilder("s").append(ActionNode("a", "A", "s.\ud800")), "a string holds a lone surrogate"),
     ],
 )
@@ -121,6 +131,11 @@ def test_build_errors(builder: DagBuilder, reason: str) -> None:
     with pytest.raises(DagBuildError) as caught:
         builder.build(None)
     assert str(caught.value) == f'building saga "s": {reason}'
+
+
+def test_an_action_is_no_node() -> None:
+    with pytest.raises(DagBuildError, match=r"which is no node \(an action becomes one by its method `node`\)"):
+        DagBuilder("s").append(DEMO_WAIT).build(None)  # type: ignore[arg-type]
 
 
 def test_parameters_must_be_storable() -> None:

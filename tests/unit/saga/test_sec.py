@@ -181,10 +181,10 @@ async def test_nodes_of_a_stage_run_at_the_same_time() -> None:
     ("error", "recorded"),
     [
         (ActionFailure({"code": 7}), ActionFailed({"code": 7})),
-        (ValueError("bad size"), ActionFailed({"message": "bad size"})),
+        (ValueError("bad size"), ActionFailed({"message": "ValueError: bad size"})),
         (KeyError(), ActionFailed({"message": "KeyError"})),
-        (ValueError("a\0b\ud800"), ActionFailed({"message": "a\\x00b\\ud800"})),
-        (ExceptionGroup("two", [ValueError("1")]), ActionFailed({"message": "two (1 sub-exception)"})),
+        (ValueError("a\0b\ud800"), ActionFailed({"message": "ValueError: a\\x00b\\ud800"})),
+        (ExceptionGroup("two", [ValueError("1")]), ActionFailed({"message": "ExceptionGroup: two (1 sub-exception)"})),
         pytest.param(
             ActionFailure("x" * (MAX_PAYLOAD_BYTES - 2)),  # fits, but not with what the log puts around it
             SerializeFailed("the error of the action cannot be stored: 1048610 bytes of JSON are more than 1048576"),
@@ -287,7 +287,7 @@ async def test_undo_is_retried_while_its_error_is_transient(autojump_clock: trio
     retries = UndoRetries(calls=5, first_pause_s=1.0, longest_pause_s=2.0)
     assert await unwind(store, flaky, undo_retries=retries) == SagaFailed("n1", ActionFailed("no"))
     assert [at - flaky.called_at[0] for at in flaky.called_at] == [0.0, 1.0, 3.0, 5.0]
-    error = encode({"message": "not now"})
+    error = encode({"message": "Away: not now"})
     assert [attempt for _, attempt in store.rows[SAGA_ID].attempts] == [
         NodeAttempt(SAGA_ID, NodeId(0), "undo", attempt, error) for attempt in (1, 2, 3)
     ]
@@ -296,21 +296,45 @@ async def test_undo_is_retried_while_its_error_is_transient(autojump_clock: trio
 async def test_undo_that_stays_transient_is_stuck_in_the_end(autojump_clock: trio.testing.MockClock) -> None:
     state = await unwind(InMemorySecStore(), Flaky(99, Away("not now")), undo_retries=UndoRetries(calls=3))
     assert state == SagaStuck(
-        "n1", ActionFailed("no"), "n0", UndoActionError({"message": "undo action attempt 3: not now"})
+        "n1", ActionFailed("no"), "n0", UndoActionError({"message": "undo action attempt 3: Away: not now"})
     )
 
 
-@pytest.mark.parametrize("error", [ValueError("broken"), ActionFailure("broken")])
-async def test_undo_with_a_permanent_error_is_stuck_at_once(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"), [(ValueError("broken"), "ValueError: broken"), (ActionFailure("broken"), "broken")]
+)
+async def test_undo_with_a_permanent_error_is_stuck_at_once(error: Exception, told: str) -> None:
     store = InMemorySecStore()
     flaky = Flaky(1, error)
     state = await unwind(store, flaky)
     assert state == SagaStuck(
-        "n1", ActionFailed("no"), "n0", UndoActionError({"message": "undo action attempt 1: broken"})
+        "n1", ActionFailed("no"), "n0", UndoActionError({"message": f"undo action attempt 1: {told}"})
     )
     assert len(flaky.called_at) == 1
     assert store.rows[SAGA_ID].state is StoredState.DONE
     assert log_of(store)[-1] == (0, "undo_failed")
+
+
+def test_an_action_is_an_async_function() -> None:
+    """Called, it would have done something before anybody finds out."""
+    with pytest.raises(TypeError, match=r"action test\.a: <function .*> is no async function"):
+        Action("test.a", lambda context: None, params=Params)  # type: ignore[arg-type,return-value]
+    with pytest.raises(TypeError, match="is no async function"):
+        Action("test.a", done, params=Params, undo=print)  # type: ignore[arg-type]
+
+
+async def test_a_claim_that_is_lost_before_a_call_is_no_failure_of_the_action() -> None:
+    store, log = InMemorySecStore(), KeptLog()
+    gate = Gate()
+    one, two = action("one", gate.run), action("two")
+    async with running(store, alike(one, two), log=log) as sec:
+        await sec.create(SAGA_ID, chain(one, two))
+        await wait_all_tasks_blocked()
+        store.rows[SAGA_ID].claims.append(SEC_ID)
+        gate.open.set()
+        await wait_all_tasks_blocked()
+        assert sec.sagas() == []
+    assert [line for _, line, _ in log.lines if "failed" in line] == []
 
 
 async def test_action_failure_can_ask_for_another_undo(autojump_clock: trio.testing.MockClock) -> None:
@@ -327,7 +351,7 @@ async def test_a_stuck_saga_reloads_as_stuck() -> None:
         await sec.recover(SAGA_ID)
         state = (await sec.wait_ended(SAGA_ID)).state
     assert isinstance(state, SagaStuck)
-    assert state.undo_error == UndoActionError({"message": "undo action attempt 1: broken"})
+    assert state.undo_error == UndoActionError({"message": "undo action attempt 1: ValueError: broken"})
     assert store.rows[SAGA_ID].state is StoredState.DONE
 
 
