@@ -2,7 +2,7 @@
 
     internal API ── at once; what is not there yet makes its requests a 503 with the reason
     external API ── its address is taken at once, and served when the rest is up
-    database, schema, rack, internal DNS ── waited for, saying so
+    database, schema, rack, internal DNS, its generation's turn ── waited for, saying so
     SEC id entered ── own zone in service ── SEC ── background tasks ── target blueprint seen ── external API ── ready
 
 SIGINT and SIGTERM cancel the root nursery; so does a newer process of the same id, see `nexus.incarnation`. There is no
@@ -31,6 +31,7 @@ from nexus.clients.dns_lookup import lookup_service
 from nexus.clients.resolver import INTERNAL_ZONE, ResolverError
 from nexus.config import DatabaseFromUrl
 from nexus.db.errors import DatabaseUnavailable
+from nexus.db.nexus_states import NexusQuiesced, take_database
 from nexus.db.own_zone import put_in_service
 from nexus.db.pool import open_pool
 from nexus.db.rack import find_rack
@@ -42,6 +43,7 @@ from nexus.incarnation import Incarnation
 from nexus.login import Logins
 from nexus.notify import Notifier
 from nexus.quiesce.gate import QuiesceGate
+from nexus.quiesce.sequence import QuiesceSequence
 from nexus.saga.ids import SecId
 from nexus.saga.postgres import PostgresSecStore
 from nexus.saga.sec import Sec
@@ -97,8 +99,13 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                     X_INTERNAL_ADDRESS=str(internal_address), X_EXTERNAL_ADDRESS=str(external_address.address)
                 )
                 database_url = await _database_url(config, startup)
-                async with open_pool(database_url, log=log.bind(component="database")) as pool:
+                database_log = log.bind(component="database")
+                async with (
+                    open_pool(database_url, log=database_log) as pool,
+                    open_pool(database_url, size=1, log=database_log) as last_word,
+                ):
                     await _wait_for_world(config, startup, pool)
+                    await _take_database(config, startup, pool)
                     incarnation = await _enter(config, startup, pool, log=log)
                     await _put_in_service(
                         config,
@@ -110,6 +117,15 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                     )
                     services = await _start_services(nursery, config, pool, catalog, incarnation, log=log)
                     startup.is_up(services)
+                    sequence = QuiesceSequence(
+                        NexusId(config.deployment.id),
+                        gate=services.quiesce,
+                        sec=services.sec,
+                        pool=pool,
+                        last_word=last_word,
+                        log=log.bind(component="quiesce"),
+                    )
+                    nursery.start_soon(sequence.run)
                     await startup.wait_until("quiesce state", services.quiesce.waits_for)
                     external = config.deployment.dropshot_external
                     app = new_app("dropshot_external", log=log, max_body_bytes=external.default_request_body_max_bytes)
@@ -211,6 +227,21 @@ async def _wait_for_world(config: NexusConfig, startup: Startup, pool: Pool) -> 
 
 def _database_trouble(error: Exception, pool: Pool) -> str:
     return str(error) if isinstance(error, DatabaseUnavailable) else f"the database at {pool.address}: {error}"
+
+
+async def _take_database(config: NexusConfig, startup: Startup, pool: Pool) -> None:
+    """Wait until it is this Nexus' generation's turn. Raises StartupError if that is over."""
+    nexus_id = NexusId(config.deployment.id)
+
+    async def take() -> str | None:
+        try:
+            return await pool.transaction(lambda connection: take_database(connection, nexus_id))
+        except (DatabaseUnavailable, psycopg.OperationalError) as exc:
+            return _database_trouble(exc, pool)
+        except NexusQuiesced as exc:
+            raise StartupError(str(exc)) from None
+
+    await startup.wait_until("database access", take)
 
 
 async def _enter(config: NexusConfig, startup: Startup, pool: Pool, *, log: Log) -> Incarnation:

@@ -61,7 +61,10 @@ ROOT = Group(
                 ),
                 "db-metadata": Group(
                     "Which Nexuses may use the database.",
-                    {"ls-nexus": Command(f"{_DB}.db_metadata_ls_nexus:ls_nexus")},
+                    {
+                        "force-mark-nexus-quiesced": Command(f"{_DB}.db_metadata_force_mark_nexus_quiesced:force_mark"),
+                        "ls-nexus": Command(f"{_DB}.db_metadata_ls_nexus:ls_nexus"),
+                    },
                 ),
                 "dns": Group(
                     "What DNS was to say, version by version.",

@@ -30,10 +30,13 @@ async def lock_dns(connection: Connection) -> DnsLocks:
 
 
 async def deploy_dns(
-    connection: Connection, locks: DnsLocks, blueprint: Blueprint, *, creator: str, now: datetime
+    connection: Connection, locks: DnsLocks, blueprint: Blueprint, *, generation: int, creator: str, now: datetime
 ) -> list[str]:
-    """Returns a line for each version that was made. Run again, it finds nothing to do."""
-    in_service = blueprint.active_nexuses()
+    """With the Nexuses of `generation`, which is that of who executes it: those of a later one do not serve yet.
+
+    Returns a line for each version that was made. Run again, it finds nothing to do.
+    """
+    in_service = blueprint.nexuses_in_service(generation)
     internal, external = locks.internal, locks.external
     wanted_internal = internal_records(internal.records, in_service, internal.zone_name)
     wanted_external = external_records(external.records, in_service, await list_silo_names(connection))

@@ -13,5 +13,9 @@ class DatabaseUnavailable(Exception):
     retryable = True
 
 
+class PoolRetired(DatabaseUnavailable):
+    """This process is not to use the database any more, with the reason."""
+
+
 class PoolClosed(Exception):
     """The pool was closed while, or before, somebody waited for a connection: a bug in the order of shutting down."""

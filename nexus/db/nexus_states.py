@@ -1,25 +1,43 @@
-"""`db_metadata_nexus`: which Nexuses may use the database, as the generations take turns."""
+"""`db_metadata_nexus`: which Nexuses may use the database, as the generations take turns.
+
+    not_yet ── handoff: no Nexus is active any more ──> active ── drained, and no more to do here ──> quiesced
+
+Who is quiesced never comes back.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexus.deployment.nexus_states import goal_state
+from nexus.db.blueprint_target import read_target
+from nexus.db.blueprints import read_blueprint
+from nexus.deployment.nexus_states import first_states, handoff_waits_for, unrecorded_waits_for
+from nexus.ids import NexusId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nexus.db.connection import Connection
     from nexus.deployment.blueprint import Blueprint
-    from nexus.ids import NexusId
+    from nexus.deployment.nexus_states import NexusState
+    from nexus.ids import BlueprintId
 
 
-async def insert_nexus_states(connection: Connection, blueprint: Blueprint) -> int:
-    """The rows that are missing: `active` for zones in service that are of the active generation, `not_yet` for those
-    of a later one, none for those of an earlier one. Rows that are there stay as they are. Returns how many it wrote.
+class NexusQuiesced(Exception):
+    """This Nexus has been quiesced, and never comes back."""
+
+    def __init__(self, nexus_id: NexusId) -> None:
+        super().__init__(
+            f"Nexus {nexus_id} is quiesced: its generation has made way for the next one, and it never comes back; a"
+            " new Nexus needs another id"
+        )
+
+
+async def insert_nexus_states(connection: Connection, blueprint: Blueprint, *, generation: int) -> int:
+    """The rows that are missing, as `first_states` has them. Rows that are there stay as they are. Returns how many it
+    wrote.
     """
-    goals = [(zone.id, goal_state(blueprint, zone.id)) for _, zone in blueprint.zones()]
-    rows = [(nexus_id, goal) for nexus_id, goal in goals if goal in ("active", "not_yet")]
+    rows = list(first_states(blueprint, generation=generation).items())
     if not rows:
         return 0
     cursor = connection.cursor()
@@ -33,3 +51,59 @@ async def delete_nexus_states(connection: Connection, nexus_ids: Sequence[NexusI
     """Returns how many there were."""
     cursor = await connection.execute("DELETE FROM db_metadata_nexus WHERE nexus_id = ANY(%s)", (list(nexus_ids),))
     return cursor.rowcount
+
+
+async def take_database(connection: Connection, nexus_id: NexusId) -> str | None:
+    """What a Nexus that starts has to wait for before it uses the database; None if it may.
+
+    It may if it is active, or if it joins; one that is not active yet takes over, together with all that are not, when
+    no other is active. Raises NexusQuiesced. Run again after a commit whose answer was lost, it finds itself active.
+    """
+    cursor = await connection.execute("SELECT nexus_id, state FROM db_metadata_nexus ORDER BY nexus_id FOR UPDATE")
+    states: dict[NexusId, NexusState] = dict(await cursor.fetchall())
+    match states.get(nexus_id):
+        case "active":
+            return None
+        case "quiesced":
+            raise NexusQuiesced(nexus_id)
+        case "not_yet":
+            reason = handoff_waits_for(states)
+            if reason is None:
+                await connection.execute("UPDATE db_metadata_nexus SET state = 'active' WHERE state = 'not_yet'")
+            return reason
+        case None:
+            target = await read_target(connection)
+            return unrecorded_waits_for(await read_blueprint(connection, target.target_id), nexus_id, states)
+
+
+async def record_drained(connection: Connection, nexus_id: NexusId, blueprint: Blueprint) -> list[NexusId]:
+    """Note that this Nexus is drained as of this blueprint. Returns who of its generation is not yet.
+
+    None is left if one of them is quiesced: before it was, all were drained.
+    """
+    await connection.execute(
+        "UPDATE db_metadata_nexus SET last_drained_blueprint_id = %s"
+        " WHERE nexus_id = %s AND last_drained_blueprint_id IS DISTINCT FROM %s",
+        (blueprint.id, nexus_id, blueprint.id),
+    )
+    own = blueprint.find_zone(nexus_id)
+    assert own is not None, "only a Nexus with a zone in service is drained as of a blueprint"
+    together = [zone.id for zone in blueprint.nexuses_in_service(own[1].zone_type.nexus_generation)]
+    cursor = await connection.execute(
+        "SELECT nexus_id, state, last_drained_blueprint_id FROM db_metadata_nexus WHERE nexus_id = ANY(%s)", (together,)
+    )
+    rows: dict[NexusId, tuple[NexusState, BlueprintId | None]] = {
+        found: (state, drained) for found, state, drained in await cursor.fetchall()
+    }
+    if any(state == "quiesced" for state, _ in rows.values()):
+        return []
+    return [NexusId(id_) for id_ in together if id_ not in rows or rows[NexusId(id_)][1] != blueprint.id]
+
+
+async def record_quiesced(connection: Connection, nexus_id: NexusId) -> bool:
+    """False if the Nexus has no record. May be repeated."""
+    cursor = await connection.execute(
+        "UPDATE db_metadata_nexus SET state = 'quiesced' WHERE nexus_id = %s AND state IN ('active', 'quiesced')",
+        (nexus_id,),
+    )
+    return cursor.rowcount == 1

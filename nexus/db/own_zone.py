@@ -9,6 +9,7 @@ from nexus.db.deployed_dns import deploy_dns, lock_dns
 from nexus.db.nexus_states import insert_nexus_states
 from nexus.db.target_edits import edit_target
 from nexus.deployment.blueprint import FromEdit
+from nexus.deployment.execution import own_generation
 from nexus.deployment.own_zone import place_nexus
 from nexus.ids import BlueprintId
 
@@ -47,10 +48,13 @@ async def put_in_service(
         creator=str(nexus_id),
         now=now,
     )
+    generation = own_generation(edited.blueprint, nexus_id)
     if edited.is_new:
-        await insert_nexus_states(connection, edited.blueprint)
+        await insert_nexus_states(connection, edited.blueprint, generation=generation)
         changes.append(f"blueprint {edited.blueprint.id} ({edited.blueprint.comment})")
     if edited.enabled:
         locks = await lock_dns(connection)
-        changes += await deploy_dns(connection, locks, edited.blueprint, creator=str(nexus_id), now=now)
+        changes += await deploy_dns(
+            connection, locks, edited.blueprint, generation=generation, creator=str(nexus_id), now=now
+        )
     return changes

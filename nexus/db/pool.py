@@ -23,7 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from nexus.db.connection import Connection
-from nexus.db.errors import DatabaseUnavailable, PoolClosed
+from nexus.db.errors import DatabaseUnavailable, PoolClosed, PoolRetired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -74,11 +74,13 @@ class Pool:
         self._conninfo = conninfo
         self._log = log
         self._timeouts = timeouts
+        self._size = size
         self._places = trio.Semaphore(size)
         self._idle: list[Connection] = []  # the last one given back is the first to be taken
         self._in_use: dict[Connection, PoolClaim] = {}
         self._claims_made = 0
         self._closed = False
+        self._retired: str | None = None
         self._reachable = True
         self.address = _address(conninfo)
         """Where the database is, for people: `[::1]:5432`."""
@@ -134,6 +136,8 @@ class Pool:
                 raise DatabaseUnavailable(
                     f"the database at {self.address} took longer than {self._timeouts.attempt_s:g} s"
                 )
+            except PoolRetired:
+                raise
             except DatabaseUnavailable:
                 if trio.current_time() + pause_s > give_up_at:
                     raise
@@ -152,6 +156,14 @@ class Pool:
         """The connections that are borrowed now, the oldest claim first."""
         return list(self._in_use.values())
 
+    async def retire(self, reason: str) -> None:
+        """Lend no connection any more, and return when all are given back. Whoever wants one gets PoolRetired."""
+        self._retired = reason
+        for _ in range(self._size):
+            await self._places.acquire()
+        while self._idle:
+            await self._idle.pop().close()
+
     async def close(self) -> None:
         """Close every connection, also those in use. Whoever waits gets PoolClosed."""
         self._closed = True
@@ -163,8 +175,7 @@ class Pool:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        if self._closed:
-            raise await _closed_under("a request for a connection")
+        await self._check_open()
         with trio.move_on_after(self._timeouts.checkout_s) as scope:
             await self._places.acquire()
         if scope.cancelled_caught:
@@ -172,11 +183,16 @@ class Pool:
                 f"all connections to the database at {self.address} were in use for {self._timeouts.checkout_s:g} s"
             )
         try:
-            if self._closed:
-                raise await _closed_under("a request for a connection")
+            await self._check_open()
             yield
         finally:
             self._places.release()
+
+    async def _check_open(self) -> None:
+        if self._closed:
+            raise await _closed_under("a request for a connection")
+        if self._retired is not None:
+            raise PoolRetired(self._retired)
 
     async def _take(self) -> Connection:
         while self._idle:

@@ -67,7 +67,7 @@ async def initialize_rack(
         external_dns_version=SILO_EXTERNAL_DNS_VERSION,
     )
     await insert_first_target(connection, blueprint, now=now)
-    await insert_nexus_states(connection, blueprint)
+    await insert_nexus_states(connection, blueprint, generation=blueprint.nexus_generation)
     await insert_config(connection, ReconfiguratorConfigParam(version=1, config=INITIAL_CONFIG), now=now)
     silo = handoff.recovery_silo
     silo_id = await insert_silo(connection, silo.silo_name, now=now)

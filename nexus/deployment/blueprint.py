@@ -263,11 +263,15 @@ class Blueprint(BlueprintMetadata, frozen=True, kw_only=True):
         return next(((sled_id, zone) for sled_id, zone in self.zones() if zone.id == zone_id), None)
 
     def active_nexuses(self) -> list[NexusZone]:
-        """Those in service that are of the active generation: what DNS is made from."""
+        """Those in service that are of the generation that is to be active."""
+        return self.nexuses_in_service(self.nexus_generation)
+
+    def nexuses_in_service(self, nexus_generation: int) -> list[NexusZone]:
+        """Those of one generation. Of the generation that executes it DNS is made."""
         return [
             NexusZone(zone.id, sled_id, zone.zone_type.internal_address, zone.zone_type.external_ip.ip)
             for sled_id, zone in self.zones()
-            if zone.in_service and zone.zone_type.nexus_generation == self.nexus_generation
+            if zone.in_service and zone.zone_type.nexus_generation == nexus_generation
         ]
 
 

@@ -37,15 +37,20 @@ class SagaMoves:
     """Of an older generation, whose sagas nobody can run."""
 
 
+def own_generation(blueprint: Blueprint, executing: NexusId) -> int:
+    """Raises NotInBlueprint."""
+    own = blueprint.find_zone(executing)
+    if own is None:
+        raise NotInBlueprint(executing, blueprint)
+    return own[1].zone_type.nexus_generation
+
+
 def saga_moves(blueprint: Blueprint, executing: NexusId) -> SagaMoves:
     """Upstream's rule. Nexuses of a later generation, and those that are not in the blueprint, are left alone.
 
     Raises NotInBlueprint.
     """
-    own = blueprint.find_zone(executing)
-    if own is None:
-        raise NotInBlueprint(executing, blueprint)
-    generation = own[1].zone_type.nexus_generation
+    generation = own_generation(blueprint, executing)
     gone = [zone for zone in expunged_zones(blueprint, ready_for_cleanup=True) if zone.id != executing]
     return SagaMoves(
         reassign_from=tuple(zone.id for zone in gone if zone.zone_type.nexus_generation == generation),

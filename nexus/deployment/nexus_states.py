@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nexus.deployment.blueprint import Blueprint
     from nexus.ids import NexusId
 
@@ -21,3 +23,41 @@ def goal_state(blueprint: Blueprint, nexus_id: NexusId) -> NexusState | None:
     if generation == blueprint.nexus_generation:
         return "active"
     return "not_yet" if generation > blueprint.nexus_generation else "quiesced"
+
+
+def first_states(blueprint: Blueprint, *, generation: int) -> dict[NexusId, NexusState]:
+    """What is recorded of Nexuses in service of which nothing is recorded, by one of this generation, which is active:
+    those of a later one wait for the handoff, even if they are to be active already. Nothing for an earlier one.
+    """
+    states: dict[NexusId, NexusState] = {}
+    for _, zone in blueprint.zones():
+        if zone.in_service and zone.zone_type.nexus_generation >= generation:
+            states[zone.id] = "active" if zone.zone_type.nexus_generation == generation else "not_yet"
+    return states
+
+
+def still_active(states: Mapping[NexusId, NexusState]) -> list[NexusId]:
+    """Who keeps the Nexuses that are not active yet from taking over."""
+    return [nexus_id for nexus_id, state in states.items() if state == "active"]
+
+
+def unrecorded_waits_for(blueprint: Blueprint, nexus_id: NexusId, states: Mapping[NexusId, NexusState]) -> str | None:
+    """What a Nexus that starts, and of which nothing is recorded, has to wait for. None if it may join."""
+    match goal_state(blueprint, nexus_id):
+        case "quiesced":
+            return f"its record in db_metadata_nexus, while in blueprint {blueprint.id} its generation is to make way"
+        case "not_yet":
+            return "an active Nexus to record that this one is of a later generation"
+        case "active" | None:
+            older = [other for other in still_active(states) if goal_state(blueprint, other) == "quiesced"]
+            return f"the handoff: {_are_active(older)}" if older else None
+
+
+def handoff_waits_for(states: Mapping[NexusId, NexusState]) -> str | None:
+    """What a Nexus that is not active yet has to wait for. None if its generation is to take over now."""
+    active = still_active(states)
+    return f"the handoff: {_are_active(active)}" if active else None
+
+
+def _are_active(nexus_ids: list[NexusId]) -> str:
+    return f"{', '.join(map(str, nexus_ids))} {'is' if len(nexus_ids) == 1 else 'are'} not quiesced yet"

@@ -239,8 +239,8 @@ async def fill(url: str) -> None:
             one = edited_child(target, ExpungeZone(SECOND_NEXUS), AddNexusZone(THIRD, 2), number=2)
             now = START + timedelta(seconds=2)
             await replace_target(connection, current, one, now=now)
-            await insert_nexus_states(connection, one)
-            await deploy_dns(connection, dns, one, creator=str(FIRST_NEXUS), now=now)
+            await insert_nexus_states(connection, one, generation=1)
+            await deploy_dns(connection, dns, one, generation=1, creator=str(FIRST_NEXUS), now=now)
             await insert_blueprint(connection, edited_child(one, number=3))
             await connection.execute("DELETE FROM blueprint WHERE parent_blueprint_id IS NULL")
 

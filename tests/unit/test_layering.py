@@ -74,6 +74,7 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.db.unreadable": layer(external="msgspec"),
     "nexus.db.saga_reads": layer("nexus.saga", external="psycopg"),
     "nexus.db.saga_repairs": layer("nexus.db.saga_reads nexus.saga", external="psycopg"),
+    "nexus.db.nexus_state_repairs": layer("nexus.deployment nexus.ids", external="psycopg"),
     "nexus.db.schema_version": layer("nexus.db.connection", external="psycopg"),
     # Clients and wire types, shared with omdb.
     "nexus.api.types": layer("nexus.deployment nexus.ids nexus.rack", external="msgspec"),
@@ -103,8 +104,9 @@ LAYERS: Mapping[str, Layer] = {
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(
         "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.deployment_reads"
-        " nexus.db.dns_reads nexus.db.saga_reads nexus.db.saga_repairs nexus.db.schema_version"
-        " nexus.db.unreadable nexus.deployment nexus.dns_types nexus.errors nexus.ids nexus.saga omdb.render",
+        " nexus.db.dns_reads nexus.db.nexus_state_repairs nexus.db.saga_reads nexus.db.saga_repairs"
+        " nexus.db.schema_version nexus.db.unreadable nexus.deployment nexus.dns_types nexus.errors nexus.ids"
+        " nexus.saga omdb.render",
         external="cyclopts msgspec psycopg rich",
     ),
     "omdb.render": layer(

@@ -26,6 +26,7 @@ from nexus.deployment.execution import (
     NotInBlueprint,
     StepReport,
     expunged_zones,
+    own_generation,
     saga_moves,
 )
 from nexus.saga.errors import SagaError
@@ -131,19 +132,24 @@ class BlueprintExecutor:
         return StepReport(description, "completed", message, _elapsed_ms(started))
 
     async def _ensure_nexus_states(self, blueprint: Blueprint) -> str:
+        generation = own_generation(blueprint, self._nexus_id)
+
         async def ensure(connection: Connection) -> int:
             await _lock_target(connection, blueprint)
-            return await insert_nexus_states(connection, blueprint)
+            return await insert_nexus_states(connection, blueprint, generation=generation)
 
         return _count(await self._pool.transaction(ensure), "record", "added")
 
     async def _deploy_dns(self, blueprint: Blueprint) -> str:
         now = self._now()
+        generation = own_generation(blueprint, self._nexus_id)
 
         async def deploy(connection: Connection) -> list[str]:
             await _lock_target(connection, blueprint)
             locks = await lock_dns(connection)
-            return await deploy_dns(connection, locks, blueprint, creator=str(self._nexus_id), now=now)
+            return await deploy_dns(
+                connection, locks, blueprint, generation=generation, creator=str(self._nexus_id), now=now
+            )
 
         changes = await self._pool.transaction(deploy)
         if changes:

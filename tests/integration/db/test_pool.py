@@ -13,8 +13,9 @@ import trio
 from database_proxy import proxied
 from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
+from trio.testing import wait_all_tasks_blocked
 
-from nexus.db.errors import DatabaseUnavailable, PoolClosed
+from nexus.db.errors import DatabaseUnavailable, PoolClosed, PoolRetired
 from nexus.db.pool import Pool, Timeouts, open_pool
 
 if TYPE_CHECKING:
@@ -63,6 +64,31 @@ async def test_connections_are_kept_and_reused(database_url: str) -> None:
             for _ in range(5):
                 async with pool.connection() as again:
                     assert again.info.backend_pid in pids
+
+
+async def test_retired_it_lends_nothing_any_more_and_waits_for_what_it_has_lent(database_url: str) -> None:
+    with trio.fail_after(30):
+        async with open_pool(database_url, size=1, log=LOG) as pool, trio.open_nursery() as nursery:
+            refused: list[str] = []
+
+            async def borrow() -> None:
+                with pytest.raises(PoolRetired) as refusal:
+                    await pool.transaction(select_one)
+                refused.append(str(refusal.value))
+
+            async with pool.connection() as held:
+                (claim,) = pool.claims()
+                assert claim.task == trio.lowlevel.current_task().name
+                nursery.start_soon(borrow)  # before
+                await wait_all_tasks_blocked()
+                nursery.start_soon(pool.retire, "over")
+                await wait_all_tasks_blocked()
+                nursery.start_soon(borrow)  # after
+                await wait_all_tasks_blocked()
+                assert (refused, await select_one(held)) == (["over"], 1)
+        assert refused == ["over", "over"]
+        assert pool.claims() == []
+        assert held.closed
 
 
 async def test_waiters_are_served_in_order_and_not_for_ever(database_url: str) -> None:

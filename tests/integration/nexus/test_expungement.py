@@ -10,7 +10,9 @@ import psycopg
 import trio
 from nexus_lab import FIRST, SECOND, Nexus, World, world
 
+from nexus.db.nexus_state_repairs import mark_quiesced
 from nexus.deployment.execution import ORPHANED_COMMENT
+from nexus.ids import NexusId
 from simstack.rack_setup import SLED_IDS
 
 if TYPE_CHECKING:
@@ -151,14 +153,18 @@ async def test_all_of_a_sled_that_is_gone(database_url: str) -> None:
 
 async def test_sagas_of_an_older_generation_are_orphaned(database_url: str) -> None:
     third = UUID(int=0x3)
-    async with world(database_url) as w:
-        async with w.nexus() as first, w.nexus(SECOND) as second:
+    async with world(database_url) as w, w.nexus() as first:
+        async with w.nexus(SECOND) as second:
             await two_nexuses(w, first, second)
             saga_id, _ = await create_demo(second)
-            zone = {"id": third, "sled_id": SLED_IDS[0], "internal_address": "[::1]:9", "external_ip": "100::3"}
-            add = {"edit": "add_nexus_zone", "zone": zone, "nexus_generation": 2}
-            await edit_target(first, add, {"edit": "bump_nexus_generation"})
+        zone = {"id": third, "sled_id": SLED_IDS[0], "internal_address": "[::1]:9", "external_ip": "100::3"}
+        add = {"edit": "add_nexus_zone", "zone": zone, "nexus_generation": 2}
+        await edit_target(first, add, {"edit": "bump_nexus_generation"})
         async with w.nexus(third) as new:
+            await new.news.wait_for_status("the handoff")
+            # The second one is dead: it can neither drain nor say that it is quiesced.
+            with psycopg.connect(database_url) as connection:
+                mark_quiesced(connection, NexusId(SECOND))
             await new.ready()
             await edit_target(new, {"edit": "expunge_zone", "zone_id": SECOND})
             read = "SELECT saga_state, abandon_reason, abandon_comment FROM saga WHERE id = %s"

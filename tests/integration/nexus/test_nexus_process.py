@@ -385,7 +385,7 @@ async def test_an_expunged_nexus_waits_and_says_why(database_url: str) -> None:
         async with w.nexus(SECOND) as second:
             await second.ready()
         target = json.loads((await first.request("GET", "/deployment/blueprints/target")).body)["target_id"]
-        edits = {"edits": [{"edit": "expunge_zone", "zone_id": SECOND}]}
+        edits = {"edits": [{"edit": "expunge_zone", "zone_id": SECOND, "ready_for_cleanup": True}]}
         made = json.loads((await first.request("POST", f"/experimental/blueprints/{target}/edit", edits)).body)["id"]
         wanted = {"target_id": made, "enabled": True}
         assert (await first.request("POST", "/deployment/blueprints/target", wanted)).status == 200

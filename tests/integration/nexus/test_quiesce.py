@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from nexus_lab import SECOND, Nexus, world
+import psycopg
+import pytest
+import trio
+from nexus_lab import FIRST, SECOND, Nexus, World, world
 
+from dropshot.exception_groups import leaves
 from nexus.quiesce.sagas import REQUESTED
+from nexus.quiesce.sequence import RETIRED
+from nexus.server import StartupError
+from simstack.rack_setup import SLED_IDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openapi_check import OpenApi
+
+    from dropshot.client import Response
 
 TARGET = "/deployment/blueprints/target"
 
@@ -31,6 +43,21 @@ async def edit_target(nexus: Nexus, *edits: dict[str, object]) -> None:
     target = await get(nexus, TARGET)
     child = await post(nexus, f"/experimental/blueprints/{target['target_id']}/edit", {"edits": edits})
     await post(nexus, TARGET, {"target_id": child["id"], "enabled": True})
+
+
+def names(w: World) -> set[str]:
+    """Whom internal DNS has as a Nexus."""
+    (zone,) = w.internal.config.zones
+    return {record.data.target.partition(".")[0] for record in zone.records["_nexus._tcp"]}  # type: ignore[union-attr]
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110  neither database nor DNS is a task to wait for
+        await trio.sleep(0.005)
+
+
+async def until_logged(nexus: Nexus, sentence: str, reason: str) -> None:
+    await eventually(lambda: any(line["reason"] == reason for line in nexus.log_lines(sentence)))
 
 
 async def refused(nexus: Nexus, path: str, body: object = None) -> str:
@@ -63,6 +90,87 @@ async def test_new_sagas_are_refused_and_those_at_hand_go_on(database_url: str, 
         assert REQUESTED in await refused(nexus, "/experimental/sagas", {"name": "demo", "count": 3})
         await post(nexus, f"/demo-saga/{made['demo_saga_id']}/complete")
         await nexus.eventually("GET", "/sagas", lambda answer: b"succeeded" in answer.body)
+
+
+NEXT = UUID(int=0x3)
+ADD_NEXT = {
+    "edit": "add_nexus_zone",
+    "zone": {"id": NEXT, "sled_id": SLED_IDS[0], "internal_address": "[::1]:9", "external_ip": "100::3"},
+    "nexus_generation": 2,
+}
+BUMP: dict[str, object] = {"edit": "bump_nexus_generation"}
+
+
+def is_quiesced(answer: Response) -> bool:
+    quiesced: bool = json.loads(answer.body)["state"]["state"] == "quiesced"
+    return quiesced
+
+
+def recorded(database_url: str) -> dict[UUID, str]:
+    with psycopg.connect(database_url) as connection:
+        return dict(connection.execute("SELECT nexus_id, state FROM db_metadata_nexus").fetchall())
+
+
+async def test_a_nexus_that_quiesces_leaves_the_database_alone(database_url: str, check_openapi: OpenApi) -> None:
+    async with world(database_url) as w:
+        async with w.nexus() as nexus:
+            await w.initialize_rack(nexus)
+            await nexus.ready()
+            made = await post(nexus, "/demo-saga")
+            await post(nexus, "/quiesce")
+            await post(nexus, f"/demo-saga/{made['demo_saga_id']}/complete")
+            await nexus.eventually("GET", "/quiesce", is_quiesced)
+            response = await nexus.request("GET", "/quiesce")
+            check_openapi("nexus-lockstep.json", "GET", "/quiesce", response.status, response.body)
+            status = json.loads(response.body)
+            assert status["db_claims"] == []
+            assert status["sagas"]["drained_blueprint_id"] is not None
+            response = await nexus.request("GET", TARGET)
+            assert (response.status, RETIRED in response.body.decode()) == (503, True)
+            assert recorded(database_url) == {FIRST: "quiesced"}
+        with pytest.raises(ExceptionGroup) as refusal:
+            async with w.nexus():
+                await trio.sleep_forever()
+        (error,) = leaves(refusal.value)
+        assert isinstance(error, StartupError)
+        assert str(error).startswith(f"Nexus {FIRST} is quiesced: ")
+
+
+async def test_the_next_generation_takes_over(database_url: str) -> None:
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        made = await post(first, "/demo-saga")
+        await edit_target(first, ADD_NEXT)
+        async with w.nexus(NEXT) as new:
+            await new.news.wait_for_status(f"the handoff: {FIRST} is not quiesced yet")
+            await edit_target(first, BUMP)
+            await first.eventually("GET", "/quiesce", lambda answer: b"draining_sagas" in answer.body)
+            assert "it is of generation 1" in await refused(first, "/demo-saga")
+            assert recorded(database_url) == {FIRST: "active", NEXT: "not_yet"}
+            assert names(w) == {str(FIRST)}
+            await post(first, f"/demo-saga/{made['demo_saga_id']}/complete")
+            await new.ready()
+            assert recorded(database_url) == {FIRST: "quiesced", NEXT: "active"}
+            await post(new, "/demo-saga")
+            await eventually(lambda: names(w) == {str(NEXT)})
+
+
+async def test_all_of_a_generation_are_drained_before_one_is_quiesced(database_url: str) -> None:
+    """As long as one of them runs sagas it may be expunged, and the other has to take them over."""
+    async with world(database_url) as w, w.nexus() as first, w.nexus(SECOND) as second:
+        await w.initialize_rack(first)
+        await first.ready()
+        await second.ready()
+        await post(first, "/bgtasks/activate", {"bgtask_names": ["blueprint_loader"]})
+        made = await post(second, "/demo-saga")
+        await post(first, "/quiesce")
+        await until_logged(first, "quiescing: waiting", f"Nexuses of its generation to be drained: {SECOND}")
+        await post(second, "/quiesce")
+        assert recorded(database_url) == {FIRST: "active", SECOND: "active"}
+        await post(second, f"/demo-saga/{made['demo_saga_id']}/complete")
+        await first.eventually("GET", "/quiesce", is_quiesced)
+        await second.eventually("GET", "/quiesce", is_quiesced)
 
 
 async def test_an_expunged_nexus_makes_no_new_sagas(database_url: str) -> None:
