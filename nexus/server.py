@@ -64,6 +64,9 @@ DATABASE_SERVICE = f"_cockroach._tcp.{INTERNAL_ZONE}"
 NAME_SERVICE = f"_nameservice._tcp.{INTERNAL_ZONE}"
 """What background tasks look up first: internal DNS that knows it has been given its zone."""
 
+QUIESCE_STATE_QUIET_S = 1.0
+"""The tasks that have only just been started mostly find it out in milliseconds: that is no wait to be told of."""
+
 
 class StartupError(Exception):
     """This Nexus cannot start, and waiting would not help. One line for the user."""
@@ -126,6 +129,8 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                         log=log.bind(component="quiesce"),
                     )
                     nursery.start_soon(sequence.run)
+                    with trio.move_on_after(QUIESCE_STATE_QUIET_S):
+                        await services.quiesce.wait_known()
                     await startup.wait_until("quiesce state", services.quiesce.waits_for)
                     external = config.deployment.dropshot_external
                     app = new_app("dropshot_external", log=log, max_body_bytes=external.default_request_body_max_bytes)

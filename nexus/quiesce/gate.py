@@ -47,6 +47,7 @@ class QuiesceGate:
         self.blueprint: Blueprint | None = None
         """The target that was seen last."""
 
+        self._known = trio.Event()
         self._begun = trio.Event()
 
     def admit(self) -> None:
@@ -58,18 +59,25 @@ class QuiesceGate:
         """This one is the target, executed or not."""
         self.blueprint = blueprint
         self.sagas = self.sagas.told(blueprint, self._nexus_id)
+        if self.sagas.new_sagas != "disallowed_unknown":
+            self._known.set()
         if goal_state(blueprint, self._nexus_id) == "quiesced":
             self._begin()
-        elif isinstance(self.state, Undetermined) and self.sagas.new_sagas != "disallowed_unknown":
+        elif isinstance(self.state, Undetermined) and self._known.is_set():
             self.state = NotQuiescing()
 
+    async def wait_known(self) -> None:
+        """Return once it is known whether new sagas are allowed."""
+        await self._known.wait()
+
     async def waits_for(self) -> str | None:
-        """None once it is known whether new sagas are allowed."""
-        return "the target blueprint to be read" if self.sagas.new_sagas == "disallowed_unknown" else None
+        """None once it is."""
+        return None if self._known.is_set() else "the target blueprint to be read"
 
     def request(self) -> None:
         """Begin to quiesce. There is no way back. May be repeated."""
         self.sagas = self.sagas.requested()
+        self._known.set()
         self._begin()
 
     async def wait_begun(self) -> datetime:
