@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import TYPE_CHECKING, Any
 
 import dns.message
 import dns.query
 import psycopg
 import pytest
-from stack_driver import RunAll, eventually, omdb, run_all, xtask
+from stack_driver import RunAll, eventually, nexus, omdb, run_all, xtask
+
+from simstack.rack_setup import SECOND_NEXUS_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,17 +30,23 @@ def stack() -> Iterator[RunAll]:
 
 
 class Victim:
-    """The `number`-th Nexus, with a demo saga."""
+    """A Nexus with a demo saga."""
 
-    def __init__(self, stack: RunAll, number: int) -> None:
-        self.facts: dict[str, Any] = stack.facts["nexuses"][number - 1]
-        self.id: str = self.facts["id"]
-        self.env = {"OMDB_NEXUS_URL": f"http://{self.facts['internal_address']}"}
+    def __init__(self, stack: RunAll, nexus_id: str, *, url: str, external_ip: str) -> None:
+        self.id = nexus_id
+        self.env = {"OMDB_NEXUS_URL": url}
         self.first = {"OMDB_NEXUS_URL": stack.first_url}
         self._stack = stack
-        self._number = number
+        self._url = url
+        self._external_ip = external_ip
         created = omdb("-w", "nexus", "sagas", "demo-create", env=self.env)
         self.saga, self.demo = re.findall(UUID, created.stdout)
+
+    @classmethod
+    def launched(cls, stack: RunAll, number: int) -> Victim:
+        """The `number`-th Nexus of the launcher."""
+        facts = stack.facts["nexuses"][number - 1]
+        return cls(stack, facts["id"], url=f"http://{facts['internal_address']}", external_ip=f"100::{number}")
 
     def launcher(self, *words: str) -> str:
         result = xtask("omicron-dev", *words, "--name", self._stack.facts["name"])
@@ -45,7 +54,7 @@ class Victim:
         return result.stdout + result.stderr
 
     def nexus(self, word: str) -> None:
-        self.launcher("nexus", word, str(self._number))
+        self.launcher("nexus", word, self.id)
 
     def expunge(self, *options: str) -> None:
         result = omdb(
@@ -92,7 +101,7 @@ class Victim:
         """As `status` has it."""
         shown = xtask("omicron-dev", "status", "--json", "--name", self._stack.facts["name"])
         services = json.loads(shown.stdout)["services"]
-        found: dict[str, Any] = next(each for each in services if each["name"] == f"nexus{self._number}")
+        found: dict[str, Any] = next(each for each in services if self._url == f"http://{each['address']}")
         return found
 
     def in_dns(self) -> tuple[bool, bool]:
@@ -101,7 +110,7 @@ class Victim:
         internal = answers(facts["internal_dns"]["address"], "_nexus._tcp.control-plane.oxide.internal", "SRV")
         silo = f"{facts['silo']['name']}.sys.{facts['external_dns']['zone']}"
         external = answers(facts["external_dns"]["address"], silo, "AAAA")
-        return any(self.id in record for record in internal), f"100::{self._number}" in external
+        return any(self.id in record for record in internal), self._external_ip in external
 
 
 def answers(server: str, name: str, kind: str) -> list[str]:
@@ -111,7 +120,7 @@ def answers(server: str, name: str, kind: str) -> list[str]:
 
 
 def test_one_that_was_killed(stack: RunAll) -> None:
-    victim = Victim(stack, 2)
+    victim = Victim.launched(stack, 2)
     assert victim.in_dns() == (True, True)
     victim.nexus("kill")
     victim.expunge()
@@ -127,8 +136,18 @@ def test_one_that_was_killed(stack: RunAll) -> None:
     assert victim.service()["health"] == "killed"
 
 
+def test_the_second_one_which_was_started_by_hand(stack: RunAll) -> None:
+    with nexus(stack.second_config) as (running, url):
+        victim = Victim(stack, str(SECOND_NEXUS_ID), url=url, external_ip="100::1")
+        assert victim.in_dns() == (True, True)
+        running.stop(signal.SIGKILL)
+    victim.expunge()
+    victim.moves_and_is_done()
+    eventually(victim.in_dns, (False, False), timeout_s=HANG_S)
+
+
 def test_one_that_is_frozen_and_wakes_up_later(stack: RunAll) -> None:
-    victim = Victim(stack, 3)
+    victim = Victim.launched(stack, 3)
     victim.nexus("pause")
     victim.expunge("--ready-for-cleanup")
     heir = victim.moves_and_is_done()
@@ -147,11 +166,11 @@ def test_one_that_is_frozen_and_wakes_up_later(stack: RunAll) -> None:
 
 @pytest.mark.parametrize(("number", "word"), [(4, "resume"), (5, "pause")])
 def test_one_that_runs_is_stopped_by_the_sled_agent(stack: RunAll, number: int, word: str) -> None:
-    victim = Victim(stack, number)
+    victim = Victim.launched(stack, number)
     victim.nexus(word)
     victim.expunge()
     told = stack.program.stderr.until("since its zone is expunged", timeout_s=HANG_S)
-    name = f"nexus{number} {victim.id} (pid {victim.facts['pid']})"
+    name = f"nexus{number} {victim.id} (pid {stack.facts['nexuses'][number - 1]['pid']})"
     assert told == f"omicron-dev: {name} was stopped, since its zone is expunged: exited with status 0\n"
     victim.moves_and_is_done()
     stopped = victim.service()
