@@ -1,8 +1,10 @@
 """The simulated sled agent: stops the Nexuses of the launcher whose zones the target blueprint says are expunged.
 
-Upstream tells the sled agents what to run; this one asks, every POLL_S, the internal API of a Nexus that answers. It
-acts only on zones that are not ready for cleanup. One that is ready for it has ended or, if somebody said so of a Nexus
-that runs on (`--ready-for-cleanup`), is a simulated failure that this sled agent is not to mend: it is left alone. So
+Upstream's Nexus tells the sled agents what to run when it executes a target; this one reads the target from the
+database every POLL_S, and obeys it if it is enabled. So it needs no Nexus, and fills no log of one.
+
+It acts only on zones that are not ready for cleanup. One that is ready for it has ended or, if somebody said so of a
+Nexus that runs on (`--ready-for-cleanup`), is a simulated failure that is not to be mended here: it is left alone. So
 are the Nexuses of an expunged sled, which is taken to be gone, with its sled agent.
 
 That such a zone has ended is found out and recorded by Nexus, which sees that nobody listens there any more. It looks
@@ -21,19 +23,19 @@ import trio
 from dropshot.client import ClientError, request
 
 if TYPE_CHECKING:
-    from typing import TypeVar
-
-    from dropshot.address import SocketAddr
     from simstack.nexus_fleet import NexusFleet
     from simstack.progress import Progress
 
-    T = TypeVar("T")
-
 POLL_S = 1.0
 ANSWER_TIMEOUT_S = 2.0
-"""A Nexus that is slow to answer keeps the others from being asked for this long."""
+"""Of the database, and of a Nexus that is asked to look."""
 
-TARGET_PATH = "/deployment/blueprints/target"
+READ_TARGET = """
+SELECT contents::TEXT
+FROM (SELECT blueprint_id, enabled FROM bp_target ORDER BY version DESC LIMIT 1) AS target
+    JOIN blueprint ON blueprint.id = blueprint_id
+WHERE enabled
+"""
 ACTIVATE_PATH = "/bgtasks/activate"
 WATCHER = msgspec.json.encode({"bgtask_names": ["expunged_zone_watcher"]})
 
@@ -55,18 +57,10 @@ class Sled(msgspec.Struct, frozen=True):
 
 
 class Blueprint(msgspec.Struct, frozen=True):
-    """What matters here of a blueprint as the internal API has it."""
+    """What matters here of a blueprint, as the database and the internal API have it."""
 
     id: UUID
     sleds: dict[UUID, Sled]
-
-
-class Target(msgspec.Struct, frozen=True):
-    target_id: UUID
-
-
-class NoAnswer(Exception):
-    """A Nexus does not tell what the target is. It may be on its way up or down, or without its database."""
 
 
 def zones_to_stop(blueprint: Blueprint) -> frozenset[UUID]:
@@ -80,42 +74,22 @@ def zones_to_stop(blueprint: Blueprint) -> frozenset[UUID]:
 
 
 class SledAgent:
-    def __init__(self, fleet: NexusFleet, progress: Progress) -> None:
+    def __init__(self, fleet: NexusFleet, progress: Progress, *, database_url: str) -> None:
         self._fleet = fleet
         self._progress = progress
-        self._target: Blueprint | None = None
+        self._database_url = database_url
 
     async def run(self) -> None:
         """Never returns unless cancelled."""
         while True:
-            await self.look()
             await trio.sleep(POLL_S)
+            if await self._stop_expunged():
+                await self._have_it_noticed()
 
-    async def look(self) -> None:
-        """Stop what is to be stopped now, as the first Nexus that answers has it; paused ones are not asked."""
-        for nexus in self._fleet.nexuses:
-            if not nexus.is_running or nexus.is_paused:
-                continue
-            address = nexus.planned.internal_address
-            try:
-                self._target = await self._read_target(address)
-            except NoAnswer:
-                continue
-            if await self._stop(self._target):
-                with suppress(ClientError):  # it was the one that was stopped, or looks later
-                    await request(address, "POST", ACTIVATE_PATH, body=WATCHER, timeout_s=ANSWER_TIMEOUT_S)
-            return
-
-    async def _read_target(self, nexus: SocketAddr) -> Blueprint:
-        """A blueprint never changes, so it is read once. Raises NoAnswer."""
-        target = await _get(nexus, TARGET_PATH, Target)
-        if self._target is not None and self._target.id == target.target_id:
-            return self._target
-        return await _get(nexus, f"/deployment/blueprints/all/{target.target_id}", Blueprint)
-
-    async def _stop(self, target: Blueprint) -> bool:
+    async def _stop_expunged(self) -> bool:
         """Whether there was one to be stopped."""
-        zones = zones_to_stop(target)
+        target = await trio.to_thread.run_sync(_read_target, self._database_url, abandon_on_cancel=True)
+        zones = frozenset[UUID]() if target is None else zones_to_stop(target)
         stopped = False
         for nexus in [each for each in self._fleet.nexuses if each.id in zones]:
             status = await nexus.end_expunged()
@@ -124,15 +98,23 @@ class SledAgent:
                 stopped = True
         return stopped
 
+    async def _have_it_noticed(self) -> None:
+        """Have the first Nexus look that can. If none can, one will look sooner or later."""
+        for nexus in self._fleet.nexuses:
+            if nexus.is_running and not nexus.is_paused:
+                address = nexus.planned.internal_address
+                with suppress(ClientError):
+                    await request(address, "POST", ACTIVATE_PATH, body=WATCHER, timeout_s=ANSWER_TIMEOUT_S)
+                    return
 
-async def _get(nexus: SocketAddr, path: str, type_: type[T]) -> T:
+
+def _read_target(database_url: str) -> Blueprint | None:
+    """None while there is none that is to be executed, or the database does not tell."""
+    import psycopg
+
     try:
-        response = await request(nexus, "GET", path, timeout_s=ANSWER_TIMEOUT_S)
-    except ClientError as error:
-        raise NoAnswer(str(error)) from error
-    if response.status != 200:
-        raise NoAnswer(f"{nexus}: GET {path} was answered with {response.status}")
-    try:
-        return msgspec.json.decode(response.body, type=type_)
-    except msgspec.DecodeError as error:
-        raise NoAnswer(f"{nexus}: GET {path}: {error}") from error
+        with psycopg.connect(database_url, connect_timeout=int(ANSWER_TIMEOUT_S)) as connection:
+            row = connection.execute(READ_TARGET).fetchone()
+            return None if row is None else msgspec.json.decode(row[0], type=Blueprint)
+    except (psycopg.Error, msgspec.DecodeError):
+        return None

@@ -139,7 +139,8 @@ async def _open_planned(
                         control_path = directory.path / SOCKET_NAME
                         await server_nursery.start(partial(serve_control, control_path, control_verbs(stack)))
                         server_nursery.start_soon((await startup.database.get()).refill_spare)
-                        nexus_nursery.start_soon(SledAgent(startup.fleet, progress).run)
+                        sled_agent = SledAgent(startup.fleet, progress, database_url=facts.database.url)
+                        nexus_nursery.start_soon(sled_agent.run)
                         try:
                             yield stack
                         except Exception as exc:
