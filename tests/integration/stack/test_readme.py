@@ -36,6 +36,9 @@ BLOCK = re.compile(r"<!-- terminal (\d) -->\n```console\n(.*?)```\n", re.DOTALL)
 READY = {"omicron-dev run-all": r"second Nexus config:", "-m nexus ": r"INFO ready"}
 """Programs that stay in the foreground, and the line after which the reader turns to the next terminal."""
 
+AT_ANY_TIME = re.compile(r" INFO saga recovered, ")
+"""Lines that may come before that one or after it, and that the page leaves out."""
+
 CONFIRMED = "y/N: y\n"
 """On the page: what a command asked, and the answer that was typed."""
 
@@ -131,7 +134,7 @@ class Reader:
         program = Foreground(command, self.directory, self.env)
         self.foreground[terminal] = program
         program.lines.until(ready)
-        return "".join(program.lines.seen)
+        return "".join(line for line in program.lines.seen if AT_ANY_TIME.search(line) is None)
 
 
 class Foreground:
