@@ -17,6 +17,7 @@ from nexus.errors import Conflict, InternalError, InvalidRequest, ObjectNotFound
 from nexus.ids import BlueprintId
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from nexus.db.connection import Connection
@@ -65,32 +66,30 @@ async def set_target(
     connection: Connection, target_id: BlueprintId, *, enabled: bool, now: datetime
 ) -> BlueprintTarget:
     """Make a child of the target the target. Raises ObjectNotFound, InvalidRequest."""
-    current = await lock_target(connection)
+
+    async def check(current: BlueprintTarget) -> None:
+        blueprint = await read_blueprint(connection, target_id)
+        if blueprint.parent_blueprint_id != current.target_id:
+            raise InvalidRequest(f"Blueprint {target_id}'s parent blueprint is not the current target blueprint")
+        target = await read_blueprint(connection, current.target_id)
+        if wrong := "; ".join(objections(target, blueprint)):
+            raise InvalidRequest(f"Blueprint {target_id} cannot follow on the current target blueprint: {wrong}")
+
     wanted = BlueprintTarget(target_id=target_id, enabled=enabled, time_made_target=now)
-    if current.target == wanted:
-        return wanted
-    blueprint = await read_blueprint(connection, target_id)
-    if blueprint.parent_blueprint_id != current.target.target_id:
-        raise InvalidRequest(f"Blueprint {target_id}'s parent blueprint is not the current target blueprint")
-    target = await read_blueprint(connection, current.target.target_id)
-    if wrong := "; ".join(objections(target, blueprint)):
-        raise InvalidRequest(f"Blueprint {target_id} cannot follow on the current target blueprint: {wrong}")
-    await _insert_version(connection, current.version + 1, wanted)
-    return wanted
+    return await _append_version(connection, wanted, check)
 
 
 async def set_target_enabled(
     connection: Connection, target_id: BlueprintId, *, enabled: bool, now: datetime
 ) -> BlueprintTarget:
     """Say whether the target, which must be `target_id`, is to be executed. Raises InvalidRequest."""
-    current = await lock_target(connection)
+
+    async def check(current: BlueprintTarget) -> None:
+        if current.target_id != target_id:
+            raise InvalidRequest(f"Blueprint {target_id} is not the current target blueprint")
+
     wanted = BlueprintTarget(target_id=target_id, enabled=enabled, time_made_target=now)
-    if current.target == wanted:
-        return wanted
-    if current.target.target_id != target_id:
-        raise InvalidRequest(f"Blueprint {target_id} is not the current target blueprint")
-    await _insert_version(connection, current.version + 1, wanted)
-    return wanted
+    return await _append_version(connection, wanted, check)
 
 
 async def replace_target(
@@ -131,6 +130,21 @@ async def _read_version(connection: Connection) -> TargetVersion:
     if found is None:
         raise InternalError("no target blueprint set")
     return found
+
+
+async def _append_version(
+    connection: Connection, wanted: BlueprintTarget, check: Callable[[BlueprintTarget], Awaitable[None]]
+) -> BlueprintTarget:
+    """Unless it is there already, be it that another came after it. `check` raises what speaks against it."""
+    current = await lock_target(connection)
+    own = await connection.execute(
+        "SELECT FROM bp_target WHERE blueprint_id = %s AND time_made_target = %s",
+        (wanted.target_id, wanted.time_made_target),
+    )
+    if await own.fetchone() is None:
+        await check(current.target)
+        await _insert_version(connection, current.version + 1, wanted)
+    return wanted
 
 
 async def _insert_version(connection: Connection, version: int, target: BlueprintTarget) -> None:

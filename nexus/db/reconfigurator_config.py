@@ -33,7 +33,7 @@ async def find_config(connection: Connection, version: int) -> ReconfiguratorCon
 
 async def insert_config(connection: Connection, wanted: ReconfiguratorConfigParam, *, now: datetime) -> None:
     """Raises InvalidRequest unless the version is the one after the newest. Run again after a commit whose answer was
-    lost, it finds its own row.
+    lost, it finds its own row, be it that another came after it.
     """
     if wanted.version == 0:
         raise InvalidRequest("version must be greater than 0")
@@ -54,7 +54,7 @@ async def insert_config(connection: Connection, wanted: ReconfiguratorConfigPara
         },
     )
     own = ReconfiguratorConfigView(wanted.version, wanted.config, now)
-    if inserted.rowcount == 0 and await find_newest_config(connection) != own:
+    if inserted.rowcount == 0 and await find_config(connection, wanted.version) != own:
         raise InvalidRequest(f"version {wanted.version} is not the most recent")
 
 

@@ -36,15 +36,21 @@ async def list_expunged_sleds(connection: Connection) -> list[SledId]:
 async def expunge_sled(connection: Connection, sled_id: SledId, *, now: datetime) -> SledPolicy:
     """Declare a sled gone for good; returns the policy it had. Raises ObjectNotFound.
 
-    May be repeated. Only the policy changes: the blueprint follows when the next one is planned.
+    May be repeated. Only the policy changes: the blueprint follows when the next one is planned. Run again after a
+    commit whose answer was lost, it knows its own write by the time in it.
     """
-    cursor = await connection.execute("SELECT sled_policy FROM sled WHERE id = %s FOR UPDATE", (sled_id,))
+    cursor = await connection.execute(
+        "SELECT sled_policy, time_modified FROM sled WHERE id = %s FOR UPDATE", (sled_id,)
+    )
     row = await cursor.fetchone()
     if row is None:
         raise ObjectNotFound.by_id("sled", sled_id)
-    previous = POLICIES[row[0]]
+    policy, time_modified = row
+    previous = POLICIES[policy]
     if not isinstance(previous, SledPolicyExpunged):
         await connection.execute(
             "UPDATE sled SET sled_policy = 'expunged', time_modified = %s WHERE id = %s", (now, sled_id)
         )
+    elif time_modified == now:
+        return POLICIES["in_service"]  # the only one that a sled can have had: nothing sets `no_provision`
     return previous

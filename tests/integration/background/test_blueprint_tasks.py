@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
+import pytest
 import structlog
 import trio
 from blueprint_lab import FIRST_NEXUS, HANDOFF, INITIAL, START
@@ -20,6 +21,7 @@ from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
 from nexus.db.reconfigurator_config import insert_config
 from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigParam, ReconfiguratorConfigView
+from nexus.errors import InvalidRequest
 from nexus.ids import RackId
 
 if TYPE_CHECKING:
@@ -82,3 +84,8 @@ async def test_the_configuration_is_watched(database_url: str) -> None:
             await pool.transaction(lambda connection: insert_config(connection, wanted, now=now))
         assert await watcher.activate() == {"config_updated": True}
         assert changes.take()
+        newer = ReconfiguratorConfigParam(3, INITIAL_CONFIG)
+        await pool.transaction(lambda connection: insert_config(connection, newer, now=datetime.now(UTC)))
+        await pool.transaction(lambda connection: insert_config(connection, wanted, now=now))
+        with pytest.raises(InvalidRequest, match="version 2 is not the most recent"):
+            await pool.transaction(lambda connection: insert_config(connection, wanted, now=START))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -39,9 +39,11 @@ from nexus.db.child_blueprints import store_edited_blueprint, store_planned_blue
 from nexus.db.own_zone import put_in_service
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
+from nexus.db.sleds import expunge_sled
 from nexus.deployment.blueprint import Blueprint, BlueprintTarget
 from nexus.deployment.edits import ExpungeSled, ExpungeZone, child
 from nexus.deployment.own_zone import NexusExpunged
+from nexus.deployment.sleds import SledPolicyExpunged, SledPolicyInService
 from nexus.errors import Conflict, InvalidRequest, NexusError, ObjectAlreadyExists, ObjectNotFound
 from nexus.ids import BlueprintId, NexusId, RackId
 
@@ -111,6 +113,30 @@ async def test_what_was_committed_already_is_not_done_again(database_url: str) -
         for _ in range(2):
             await pool.transaction(lambda connection: set_target_enabled(connection, one, enabled=False, now=later))
     assert len(history(database_url)) == 3
+
+
+async def test_nor_when_somebody_wrote_after_it(database_url: str) -> None:
+    async with rack(database_url) as pool:
+        first = (await target_of(pool)).id
+        one = (await store_child(pool, 2)).id
+        switch, set_, later = (START + timedelta(days=days) for days in (1, 2, 3))
+        off = partial(set_target_enabled, target_id=first, enabled=False, now=switch)
+        successor = partial(set_target, target_id=one, enabled=True, now=set_)
+        await pool.transaction(off)
+        await pool.transaction(successor)
+        await pool.transaction(partial(set_target_enabled, target_id=one, enabled=False, now=later))
+        assert await pool.transaction(off) == BlueprintTarget(target_id=first, enabled=False, time_made_target=switch)
+        assert await pool.transaction(successor) == BlueprintTarget(target_id=one, enabled=True, time_made_target=set_)
+    assert history(database_url) == [(1, first, True), (2, first, False), (3, one, True), (4, one, False)]
+
+
+async def test_an_expunged_sled_had_been_in_service(database_url: str) -> None:
+    async with rack(database_url) as pool:
+        expunge = partial(expunge_sled, sled_id=SECOND_SLED, now=START + timedelta(days=1))
+        for _ in range(2):  # as after a commit whose answer was lost
+            assert await pool.transaction(expunge) == SledPolicyInService("provisionable")
+        again = partial(expunge_sled, sled_id=SECOND_SLED, now=START + timedelta(days=2))
+        assert await pool.transaction(again) == SledPolicyExpunged()
 
 
 async def test_what_cannot_become_the_target(database_url: str) -> None:
