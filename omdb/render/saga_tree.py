@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 
 from nexus.api.experimental_types import CrashInjection, FailInjection, RepeatInjection, SagaNode
-from nexus.api.types import SagaFailed, SagaStuck
+from nexus.api.types import ActionFailed, InjectedError, SagaFailed, SagaStuck
 from omdb.render.text import indent, line, printable
 from omdb.render.times import to_milliseconds
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nexus.api.experimental_types import DagNode, Injection, InjectionView, SagaDetails, SagaTypeView
+    from nexus.api.types import SagaErrorInfo
     from omdb.render.text import Line
 
 _REQUIRED = "required"
@@ -51,8 +52,10 @@ def saga_lines(saga: SagaDetails) -> list[Line]:
         facts.append(("waiting for", line((printable(saga.waiting_for), "warning"))))
     if isinstance(saga.state, SagaFailed | SagaStuck):
         facts.append(("failed node", line(printable(saga.state.error_node_name))))
+        facts.append(("error", line((_error_text(saga.state.error_info), "failed"))))
     if isinstance(saga.state, SagaStuck):
         facts.append(("stuck in undoing", line(printable(saga.state.undo_error_node_name))))
+        facts.append(("undo error", line((_source_text(saga.state.undo_source_error), "failed"))))
     width = max(len(name) for name, _ in facts) + 2
     lines = [(*line(f"{name}:".ljust(width)), *value) for name, value in facts]
     lines += [(), line(f"+ saga execution: {saga.id}"), *tree(saga.nodes, _node_line)]
@@ -60,6 +63,25 @@ def saga_lines(saga: SagaDetails) -> list[Line]:
     if saga.injections:
         lines += [(), line("injections:"), *(line("  ", *_injection_spans(each)) for each in saga.injections)]
     return lines
+
+
+def _error_text(error: SagaErrorInfo) -> str:
+    match error:
+        case ActionFailed(source_error):
+            return _source_text(source_error)
+        case InjectedError():
+            return "injected"
+        case _:
+            return f"{type(error).__name__}: {printable(error.message)}"
+
+
+def _source_text(source_error: Any) -> str:
+    """What the action raised: its message, where there is nothing else to it."""
+    match source_error:
+        case {"message": str(message)} if len(source_error) == 1:
+            return printable(message)
+        case _:
+            return printable(json.dumps(source_error))
 
 
 def _history_lines(saga: SagaDetails) -> list[Line]:

@@ -310,7 +310,13 @@ RUNNING_SAGA = {
 STUCK_SAGA = {
     **RUNNING_SAGA,
     "id": SAGAS[3][0],
-    "state": SAGAS[3][1],
+    "state": {
+        "state": "stuck",
+        "error_node_name": "server",
+        "error_info": {"error": "action_failed", "source_error": {"message": "no sled has room\x1b[2J"}},
+        "undo_error_node_name": "disk",
+        "undo_source_error": {"message": "the disk is attached", "attached_to": 3},
+    },
     "nodes": [
         saga_node(DIAMOND[0], "succeeded"),
         saga_node(DIAMOND[1], "undo_failed", since=SINCE, repeated_undos=9),
@@ -320,6 +326,20 @@ STUCK_SAGA = {
         saga_node(DIAMOND[5], "never_started"),
     ],
     "injections": [],
+}
+FAILED_SAGA = {
+    **STUCK_SAGA,
+    "id": "7d6f8f66-55d2-4b38-a4a5-9ed1b2ac3ef1",
+    "state": {
+        "state": "failed",
+        "error_node_name": "server",
+        "error_info": {"error": "deserialize_failed", "message": "Expected `int`, got `str`"},
+    },
+    "nodes": [
+        saga_node(DIAMOND[0], "succeeded"),
+        saga_node(DIAMOND[1], "undo_finished", since=SINCE),
+        *STUCK_SAGA["nodes"][2:],  # type: ignore[index]
+    ],
 }
 WAITING_SAGA = {
     **RUNNING_SAGA,
@@ -349,11 +369,12 @@ def saga_path(saga: dict[str, object]) -> str:
 
 def test_showing_sagas() -> None:
     missing = f'not found: saga-dbg with id "{SAGAS[2][0]}"'
-    canned = CannedHttp({f"GET {saga_path(saga)}": (200, saga) for saga in (RUNNING_SAGA, STUCK_SAGA, WAITING_SAGA)})
+    shown = (RUNNING_SAGA, STUCK_SAGA, FAILED_SAGA, WAITING_SAGA)
+    canned = CannedHttp({f"GET {saga_path(saga)}": (200, saga) for saga in shown})
     refusal = {"request_id": REQUEST_ID, "error_code": "ObjectNotFound", "message": missing}
     canned.answers[f"GET /experimental/sagas/{SAGAS[2][0]}"] = (404, refusal)
     with canned.serve() as url:
-        commands = [f"nexus sagas show {saga['id']}" for saga in (RUNNING_SAGA, STUCK_SAGA, WAITING_SAGA)]
+        commands = [f"nexus sagas show {saga['id']}" for saga in shown]
         commands += [f"nexus sagas show {SAGAS[2][0]}", f"--color always nexus sagas show {RUNNING_SAGA['id']}"]
         text = transcript(commands, environ={"OMDB_NEXUS_URL": url})
     check_golden("omdb/saga_show.txt", Redactor().redact_ports(text))

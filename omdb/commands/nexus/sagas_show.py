@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from nexus.api.types import SagaStuck
 from nexus.clients.nexus import decode_saga_details, view_saga_details
 from omdb.commands.nexus.saga_notes import note_in_memory_only, saga_nexus
 from omdb.nexus_connection import NexusRefused
 from omdb.render.saga_tree import saga_lines
 from omdb.session import Session
+
+_STUCK = """\
+WARNING: This saga is stuck: an undo action of it failed for good, so it has ended
+without taking back all that it did.  Nothing resumes it.  Somebody has to clean up
+what its nodes left; `omdb db saga show {}` has the log."""
 
 
 def show(saga_id: UUID, /, *, session: Session) -> int:
@@ -31,4 +37,6 @@ def show(saga_id: UUID, /, *, session: Session) -> int:
             session.note(f"note: `omdb db saga show {saga_id}` tells what the database has of it")
         return 1
     session.print(saga_lines(saga))
+    if isinstance(saga.state, SagaStuck):
+        session.note(_STUCK.format(saga.id))
     return 0
