@@ -18,6 +18,17 @@ from simstack.facts import ServiceStatus, StackStatus
 
 PROBE_TIMEOUT_S = 2.0
 
+OUTCOMES_LIMIT = 10_000
+"""Of how many done sagas the logs are looked at, the newest ones: after a day of load there may be millions."""
+
+COUNT_OUTCOMES = """
+SELECT count(*) FILTER (WHERE NOT stuck), count(*) FILTER (WHERE stuck) FROM (
+    SELECT bool_or(event_type = 'undo_failed') AS stuck
+    FROM (SELECT id FROM saga WHERE saga_state = 'done' ORDER BY time_created DESC LIMIT %s) AS done
+    JOIN saga_node_event ON saga_id = id AND event_type IN ('failed', 'undo_failed')
+    GROUP BY id) AS unsuccessful
+"""
+
 NEVER_CUT = 10_000
 """Columns: rich would cut addresses to fit a narrow terminal, where wrapping them loses nothing."""
 
@@ -53,12 +64,22 @@ class ServiceHealth(msgspec.Struct, frozen=True):
     detail: str
 
 
+class SagaOutcomes(msgspec.Struct, frozen=True):
+    """How done sagas have ended, unless they have succeeded. Of the newest OUTCOMES_LIMIT."""
+
+    failed: int
+    stuck: int
+
+
 class Examined(msgspec.Struct, frozen=True):
-    """`sagas` counts the rows of the table `saga` by state; null when the database does not answer."""
+    """`sagas` counts the rows of the table `saga` by state. It and `outcomes` are null when the database does not
+    answer.
+    """
 
     stack: StackStatus
     services: list[ServiceHealth]
     sagas: dict[str, int] | None
+    outcomes: SagaOutcomes | None
 
     @property
     def healthy(self) -> bool:
@@ -67,7 +88,7 @@ class Examined(msgspec.Struct, frozen=True):
 
 def examine(stack: StackStatus) -> Examined:
     """Ask every service of `stack` whether it answers, and the database for its sagas."""
-    sagas = _sagas_by_state(stack.facts.database.url)
+    sagas, outcomes = count_sagas(stack.facts.database.url) or (None, None)
     services = [
         ServiceHealth(
             service.name,
@@ -80,7 +101,7 @@ def examine(stack: StackStatus) -> Examined:
         )
         for service in stack.services
     ]
-    return Examined(stack, services, sagas)
+    return Examined(stack, services, sagas, outcomes)
 
 
 def _health(service: ServiceStatus, sagas: dict[str, int] | None) -> Health:
@@ -130,11 +151,13 @@ def _answers_dns(address: SocketAddr) -> bool:
     return True
 
 
-def _sagas_by_state(url: str) -> dict[str, int] | None:
+def count_sagas(url: str) -> tuple[dict[str, int], SagaOutcomes] | None:
+    """By state, and how the done ones have ended; None when the database does not answer."""
     try:
         with psycopg.connect(url, connect_timeout=int(PROBE_TIMEOUT_S)) as connection:
             rows = connection.execute("SELECT saga_state, count(*) FROM saga GROUP BY saga_state ORDER BY saga_state")
-            return dict(rows.fetchall())
+            outcomes = connection.execute(COUNT_OUTCOMES, (OUTCOMES_LIMIT,))
+            return dict(rows.fetchall()), SagaOutcomes(*outcomes.fetchall()[0])
     except psycopg.Error:
         return None
 
@@ -151,15 +174,20 @@ def render(examined: Examined) -> None:
         health = Text(service.health, HEALTH_STYLES[service.health])
         table.add_row(service.name, health, service.address, str(service.pid), _age(service.uptime_s), service.detail)
     console.print(table)
-    console.print(_sagas_line(examined.sagas))
+    console.print(sagas_line(examined.sagas, examined.outcomes))
 
 
-def _sagas_line(sagas: dict[str, int] | None) -> str:
-    if sagas is None:
+def sagas_line(sagas: dict[str, int] | None, outcomes: SagaOutcomes | None) -> str:
+    """`sagas: 4 done (1 failed, 2 stuck), 5 running`"""
+    if sagas is None or outcomes is None:
         return "sagas: unknown, the database does not answer"
     if not sagas:
         return "sagas: none"
-    return "sagas: " + ", ".join(f"{count} {state}" for state, count in sagas.items())
+    ended = {"failed": outcomes.failed, "stuck": outcomes.stuck}
+    found = ", ".join(f"{count} {outcome}" for outcome, count in ended.items() if count)
+    looked_at = f"of the newest {OUTCOMES_LIMIT}: " if sagas.get("done", 0) > OUTCOMES_LIMIT else ""
+    notes = {"done": f" ({looked_at}{found or 'none failed or stuck'})" if found or looked_at else ""}
+    return "sagas: " + ", ".join(f"{count} {state}{notes.get(state, '')}" for state, count in sagas.items())
 
 
 def _age(seconds: float) -> str:
