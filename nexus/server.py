@@ -231,7 +231,9 @@ async def _wait_for_world(config: NexusConfig, startup: Startup, pool: Pool) -> 
 
 
 def _database_trouble(error: Exception, pool: Pool) -> str:
-    return str(error) if isinstance(error, DatabaseUnavailable) else f"the database at {pool.address}: {error}"
+    """Said after "waiting for"."""
+    unavailable = isinstance(error, DatabaseUnavailable)
+    return f"the database, as {error}" if unavailable else f"the database at {pool.address}: {error}"
 
 
 async def _take_database(config: NexusConfig, startup: Startup, pool: Pool) -> None:

@@ -171,7 +171,7 @@ class NexusFleet:
             if run.ending is not None and was_asked_for(run.ending, status):
                 self._board.ended(nexus.name, run.ending, f"{status}; {WHAT_NOW[run.ending]}")
                 return
-            self._board.ended(nexus.name, "exited", str(status))
+            self._board.ended(nexus.name, "exited", f"{status}; {WHAT_NOW['killed']}")
             if self.deaths_are_fatal:
                 raise SimstackError(nexus.death_of(run.child))
             self._progress.warn(nexus.death_of(run.child))

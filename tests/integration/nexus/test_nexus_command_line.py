@@ -131,7 +131,7 @@ def test_waits_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) 
         assert process.returncode == 0
     assert f"INFO stopping, signal: {number.name}" in errors
     assert "INFO not simulated, so not looked at in the configuration, keys: authn" in errors
-    assert "waiting, reason: the database at 127.0.0.1:9 cannot be reached: " in errors
+    assert "waiting, reason: the database, as the database at 127.0.0.1:9 cannot be reached: " in errors
     assert "s3cret" not in errors + "".join(told)
     assert "Traceback" not in errors
 

@@ -75,7 +75,7 @@ async def test_waits_for_the_database_and_its_schema(database_url: str) -> None:
             connection.execute("ALTER TABLE db_metadata RENAME TO hidden")
             address = f"127.0.0.1:{proxy.port}"
             async with w.nexus(database_url=f"postgresql://root@{address}/{connection.info.dbname}") as nexus:
-                await nexus.news.wait_for_status(f"the database at {address} cannot be reached: ")
+                await nexus.news.wait_for_status(f"the database, as the database at {address} cannot be reached: ")
                 await proxy.start()
                 await nexus.news.wait_for_status(f"the schema of the database at {address}")
                 connection.execute("ALTER TABLE hidden RENAME TO db_metadata")
