@@ -35,6 +35,8 @@ def check_destructive(settings: Settings) -> DestructiveToken:
 
 def confirm(session: Session, question: str = "y/N", *, expected: str = "y") -> None:
     """Go on only after `expected` was typed at a terminal. Raises OmdbError."""
+    if not session.has_terminal:
+        raise OmdbError("operation aborted: standard input is no terminal, and the answer must be typed at one")
     answer = session.ask(question)
     if answer is None:
         raise OmdbError("operation aborted")

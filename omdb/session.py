@@ -78,9 +78,14 @@ class Session:
         self._stdout.flush()
         self._warnings.write([line((printable(each), "failed")) for each in text.split("\n")])
 
+    @property
+    def has_terminal(self) -> bool:
+        """Whether anybody can be asked."""
+        return self._stdin is not None and self._stdin.isatty()
+
     def ask(self, question: str) -> str | None:
         """What is typed at the terminal. None if there is no terminal, or nothing more comes from it."""
-        if self._stdin is None or not self._stdin.isatty():
+        if self._stdin is None or not self.has_terminal:
             return None
         self._stdout.flush()
         self._stderr.write(f"{question}: ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus.db.saga_reads import find_saga
+from nexus.db.saga_reads import find_saga, read_events
 from omdb.errors import OmdbError
 from omdb.safety import confirm
 from omdb.sec_check import check_sec_is_gone
@@ -20,6 +20,8 @@ _SKIPPED = """\
 Skipping the check of whether the Nexus assigned to this saga is running.  If it
 is, what an action does meanwhile may go on after this command is done."""
 
+_STUCK = "Nothing resumes it, and somebody has to clean up what its nodes left"
+
 
 def find(connection: Connection, saga_id: SagaId) -> SagaRecord:
     """Raises OmdbError."""
@@ -35,6 +37,9 @@ def prepare_repair(
     """The saga as it was when the user saw the warning, was told of its SEC, and typed `y`. Raises OmdbError."""
     with database.reading() as connection:
         saga = find(connection, saga_id)
+        stuck = saga.state == "done" and any(event.kind == "undo_failed" for event in read_events(connection, saga_id))
+    if stuck:
+        raise OmdbError(f"saga {saga_id} is already done: it ended stuck. {_STUCK}")
     if not saga.in_progress:
         raise OmdbError(f"saga {saga_id} is already {saga.state}")
     session.warn(warning)
