@@ -72,6 +72,8 @@ class ReleaseSaga(msgspec.Struct, frozen=True):
 
 class ReleasedNodes(msgspec.Struct, frozen=True):
     node_names: list[str]
+    held: bool = True
+    """False for a node that was not held, and will not be."""
 
 
 class DagNode(msgspec.Struct, frozen=True):

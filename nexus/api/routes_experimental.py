@@ -92,7 +92,9 @@ def _add_saga_routes(app: App, startup: Startup) -> None:
         id_ = SagaId(path_uuid(saga_id, "saga_id"))
         services = startup.services
         wanted = await read_json(ReleaseSaga)
-        return reply(ReleasedNodes(services.catalog.holds.release(id_, wanted.node_name, services.sec)))
+        holds = services.catalog.holds
+        held = wanted.node_name is None or wanted.node_name in holds.held(id_)
+        return reply(ReleasedNodes(holds.release(id_, wanted.node_name, services.sec), held))
 
 
 async def _history(startup: Startup, saga_id: SagaId) -> list[ClaimRecord] | None:

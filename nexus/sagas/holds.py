@@ -12,6 +12,7 @@ import trio
 
 from nexus.errors import Conflict, InvalidRequest
 from nexus.saga import SagaNotFound, SagaRunning
+from nexus.saga.ids import NodeId
 from nexus.saga.nodes import ActionNode
 
 if TYPE_CHECKING:
@@ -60,7 +61,12 @@ class Holds:
         dag = sec.details(saga_id).dag
         node_id = dag.find(node_name)
         if node_id is None or not isinstance(dag.nodes[node_id], ActionNode):
-            raise InvalidRequest(f'saga {saga_id} has no node "{node_name}" that calls an action')
+            known = [
+                dag.node_name(NodeId(index)) for index, node in enumerate(dag.nodes) if isinstance(node, ActionNode)
+            ]
+            raise InvalidRequest(
+                f'saga {saga_id} has no node "{node_name}" that calls an action; those that do are {", ".join(known)}'
+            )
         if node_name in waiting:
             waiting[node_name].set()
         else:

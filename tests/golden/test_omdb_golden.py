@@ -406,6 +406,8 @@ def test_breaking_and_releasing_sagas() -> None:
         ]
         canned.answers[f"POST {path}/release"] = (200, {"node_names": []})
         text += "\n" + transcript([f"-w {release}"], environ=environ)
+        canned.answers[f"POST {path}/release"] = (200, {"node_names": ["server"], "held": False})
+        text += "\n" + transcript([f"-w {release} server"], environ=environ)
     check_golden("omdb/saga_faults.txt", Redactor().redact_ports(text))
 
 

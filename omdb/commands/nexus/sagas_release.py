@@ -29,7 +29,11 @@ def release(saga_id: UUID, node: str | None = None, /, *, session: Session) -> i
     """
     nexus = saga_nexus(session)
     released = _release(nexus, saga_id, node, check_destructive(session.settings))
-    session.print_text(f"released: {', '.join(released.node_names) or 'nothing, as no node is held'}")
+    names = ", ".join(released.node_names)
+    if released.held:
+        session.print_text(f"released: {names or 'nothing, as no node is held'}")
+    else:
+        session.print_text(f"{names}: will not be held")
     return 0
 
 

@@ -67,10 +67,12 @@ async def test_a_saga_is_looked_at_broken_and_released(database_url: str) -> Non
         )
         for body in ({"kind": "fial"}, {"kind": "crash_at", "node_name": "disk", "event": "ended", "when": "after"}):
             assert (await nexus.request("POST", f"{path}/inject", body)).status == 400
+        early = await nexus.request("POST", f"{path}/release", {"node_name": "server"})
+        assert json.loads(early.body) == {"node_names": ["server"], "held": False}
         fail = {"kind": "fail", "node_name": "attachment", "call": "action"}
         assert (await nexus.request("POST", f"{path}/inject", fail)).status == 204
         released = await nexus.request("POST", f"{path}/release", {})
-        assert json.loads(released.body) == {"node_names": ["disk"]}
+        assert json.loads(released.body) == {"node_names": ["disk"], "held": True}
         await nexus.eventually("GET", f"/sagas/{saga_id}", lambda answer: b'"injected_error"' in answer.body)
 
         saga = await details(nexus, saga_id)
