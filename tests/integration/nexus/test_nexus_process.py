@@ -345,7 +345,7 @@ async def test_another_nexus_gets_into_dns_and_one_that_moves_is_found_again(dat
             await second.ready()
             await w.internal.wait_generation(2)
             changes = second.log_lines("nexus zone in service")[0]["changes"]
-            added = f"(added Nexus zone {SECOND}), internal DNS version 2"
+            added = f"(added Nexus zone {SECOND}), internal DNS version 2, external DNS version 3"
             assert changes.startswith("blueprint ")
             assert changes.endswith(added)
             before = await second.internal()
