@@ -375,7 +375,7 @@ async def test_another_nexus_gets_into_dns_and_one_that_moves_is_found_again(dat
         assert [record.data for record in zone.records[f"{SECOND}.host"]] == ["127.0.0.1"]
         await w.external.wait_generation(2)
         (external_zone,) = w.external.config.zones
-        assert [record.data for record in external_zone.records[f"{SILO_NAME}.sys"]] == ["127.0.0.1"]
+        assert [record.data for record in external_zone.records[f"{SILO_NAME}.sys"]] == ["127.0.0.1", "100::1"]
 
 
 async def test_an_expunged_nexus_waits_and_says_why(database_url: str) -> None:
