@@ -36,8 +36,8 @@ BLOCK = re.compile(r"<!-- terminal (\d) -->\n```console\n(.*?)```\n", re.DOTALL)
 READY = {"omicron-dev run-all": r"second Nexus config:", "-m nexus ": r"INFO ready"}
 """Programs that stay in the foreground, and the line after which the reader turns to the next terminal."""
 
-AT_ANY_TIME = re.compile(r" INFO saga recovered, ")
-"""Lines that may come before that one or after it, and that the page leaves out."""
+AT_ANY_TIME = re.compile(r", component: SEC, ")
+"""What is said of sagas may come before that line or after it; the page leaves it out."""
 
 CONFIRMED = "y/N: y\n"
 """On the page: what a command asked, and the answer that was typed."""
