@@ -28,9 +28,9 @@ class _Asked(Generic[Q, A]):
     def __init__(self, question: Q) -> None:
         self.question = question
         self.answered = False
-        self.answer: A | SagaError
+        self.answer: A | Exception
 
-    def reply(self, answer: A | SagaError) -> None:
+    def reply(self, answer: A | Exception) -> None:
         self.answer = answer
         self.answered = True
 
@@ -39,6 +39,7 @@ class Together(Generic[Q, A]):
     """Puts questions to `answer_all`, several at a time, one call after the other.
 
     It returns an answer, or an error of its own, for each question. A SagaError that it raises is the answer to all.
+    Any other exception is a bug that one question has met: they are put to it again one by one, to find whose it is.
     """
 
     def __init__(self, answer_all: Callable[[Sequence[Q]], Awaitable[Sequence[A | SagaError]]]) -> None:
@@ -48,7 +49,7 @@ class Together(Generic[Q, A]):
         self._asking_ended = trio.lowlevel.ParkingLot()
 
     async def ask(self, question: Q) -> A:
-        """Raises the SagaError that is the answer. Cancelled, it leaves the question answered or not."""
+        """Raises the error that is the answer. Cancelled, it leaves the question answered or not."""
         asked: _Asked[Q, A] = _Asked(question)
         self._waiting.append(asked)
         try:
@@ -60,7 +61,7 @@ class Together(Generic[Q, A]):
         finally:
             if asked in self._waiting:
                 self._waiting.remove(asked)
-        if isinstance(asked.answer, SagaError):
+        if isinstance(asked.answer, Exception):
             raise asked.answer
         return asked.answer
 
@@ -68,16 +69,26 @@ class Together(Generic[Q, A]):
         batch, self._waiting = self._waiting[:MAX_TOGETHER], self._waiting[MAX_TOGETHER:]
         self._asking = True
         try:
+            await self._answer(batch)
+        except BaseException:
+            self._waiting[:0] = [asked for asked in batch if not asked.answered]  # for the next who asks
+            raise
+        finally:
+            self._asking = False
+            self._asking_ended.unpark_all()
+
+    async def _answer(self, batch: Sequence[_Asked[Q, A]]) -> None:
+        try:
             answers = await self._answer_all([asked.question for asked in batch])
         except SagaError as error:
             for asked in batch:
                 asked.reply(error)
-        except BaseException:
-            self._waiting[:0] = batch  # for the next who asks
-            raise
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].reply(error)
+                return
+            for asked in batch:
+                await self._answer([asked])
         else:
             for asked, answer in zip(batch, answers, strict=True):
                 asked.reply(answer)
-        finally:
-            self._asking = False
-            self._asking_ended.unpark_all()
