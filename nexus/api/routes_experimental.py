@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import trio
 
-from dropshot.app import no_content, path_uuid, read_json, reply
+from dropshot.app import current_request, no_content, path_uuid, read_json, reply
 from nexus.api.experimental_types import CreatedSagas, CreateSagas, EditBlueprint, Injection, ReleasedNodes, ReleaseSaga
 from nexus.api.saga_views import injection, saga_details_view, saga_type_view
 from nexus.db.child_blueprints import store_edited_blueprint
@@ -21,6 +21,7 @@ from nexus.db.saga_history import list_claims
 from nexus.ids import BlueprintId
 from nexus.saga.ids import SagaId
 from nexus.sagas.bulk import create_sagas
+from nexus.sagas.saga_types import SagaTypeFailed
 
 if TYPE_CHECKING:
     from quart_trio.wrappers import TrioResponse
@@ -66,7 +67,11 @@ def _add_saga_routes(app: App, startup: Startup) -> None:
         services = startup.services
         wanted = await read_json(CreateSagas)
         params = bytes(wanted.params) or None
-        dags = services.catalog.types.dags(wanted.name, params, count=wanted.count)
+        try:
+            dags = services.catalog.types.dags(wanted.name, params, count=wanted.count)
+        except SagaTypeFailed as error:
+            current_request().log.error("saga type failed", saga_type=wanted.name, exc_info=error.__cause__)
+            raise
         injections = [injection(each) for each in wanted.injections]
         return reply(CreatedSagas([*await create_sagas(services.sec, dags, injections=injections)]))
 

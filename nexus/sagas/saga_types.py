@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from nexus.errors import InvalidRequest
-from nexus.saga import ActionRegistry, DagBuildError, UnrunnableSaga
+from nexus.errors import InvalidRequest, NexusError
+from nexus.saga import ActionRegistry, DagBuildError, SagaDag, UnrunnableSaga
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from nexus.saga import SagaDag
     from nexus.saga.action import AnyAction
 
 P = TypeVar("P")
@@ -28,6 +27,10 @@ P = TypeVar("P")
 
 class SagaTypeError(Exception):
     """Saga types that cannot be used. One line for whoever wrote them."""
+
+
+class SagaTypeFailed(InvalidRequest):
+    """A saga type raised, or returned what it must not, when a saga was to be made. The cause has the traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +79,34 @@ class SagaTypes:
     def dags(self, name: str, params: bytes | None, *, count: int) -> list[SagaDag]:
         """The DAGs of `count` new sagas; `params` is JSON.
 
-        Raises InvalidRequest: no such name, parameters that do not decode, or no DAG for these.
+        Raises InvalidRequest: no such name, parameters that do not decode, or no DAG for these. It is a SagaTypeFailed
+        if the fault is in the type.
         """
         saga_type = self._types.get(name)
         if saga_type is None:
-            (nearest,) = difflib.get_close_matches(name, self._types, n=1, cutoff=0.0)
-            raise InvalidRequest(f'no saga type is called "{name}"; the nearest known one is "{nearest}"')
+            raise InvalidRequest(f'no saga type is called "{name}"; {_suggestion(name, self._types)}')
         try:
             if params is not None:
                 return [self._build(saga_type, _decode(saga_type, params))] * count
             if saga_type.default_params is None:
-                raise InvalidRequest(f'sagas of type "{name}" need parameters')
+                raise InvalidRequest(f'sagas of type "{name}" need parameters (omdb takes them as --params)')
             return [self._build(saga_type, saga_type.default_params()) for _ in range(count)]
         except (DagBuildError, UnrunnableSaga) as error:
             raise InvalidRequest(f'no "{name}" saga can be made with these parameters: {error}') from error
+        except SagaTypeError as error:
+            raise SagaTypeFailed(str(error)) from error
+        except NexusError:
+            raise
+        except Exception as error:
+            calls = "dag()" if params is not None else "default_params() or dag()"
+            reason = f"{type(error).__name__}: {error}"
+            raise SagaTypeFailed(f'saga type "{name}": {calls} raised {reason}') from error
 
     def _build(self, saga_type: AnySagaType, params: object) -> SagaDag:
         dag = saga_type.dag(params)
+        if not isinstance(dag, SagaDag):
+            returned = type(dag).__name__
+            raise SagaTypeError(f'saga type "{saga_type.name}": dag() returned {returned}, which is no SagaDag')
         self.registry.check(dag)
         return dag
 
@@ -101,9 +115,17 @@ class SagaTypes:
             return None
         try:
             return self._build(saga_type, saga_type.default_params())
+        except SagaTypeError:
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise SagaTypeError(f'saga type "{saga_type.name}": no DAG for its default parameters: {reason}') from error
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f'the nearest known one is "{close[0]}"' if close else f"known are {', '.join(names)}"
 
 
 def _decode(saga_type: AnySagaType, params: bytes) -> object:

@@ -33,7 +33,10 @@ GREET = Action("greeting.greet", greet, params=Greeting)
 def dag(params):
     return DagBuilder("greeting").append(GREET.node("greeted")).build(params)
 
-SAGA_TYPES = [SagaType("greeting", Greeting, dag, [GREET])]
+def broken(params):
+    raise RuntimeError("boom")
+
+SAGA_TYPES = [SagaType("greeting", Greeting, dag, [GREET]), SagaType("broken", Greeting, broken, [GREET])]
 """
 
 
@@ -66,12 +69,16 @@ async def test_sagas_by_name(database_url: str, tmp_path: Path, monkeypatch: pyt
             ({"name": "greting", "params": {}}, 'the nearest known one is "greeting"'),
             ({"name": "greeting", "params": {"to": 3}}, "params.to: Expected `str`, got `int`"),
             ({"name": "greeting"}, 'sagas of type "greeting" need parameters'),
+            ({"name": "broken", "params": {"to": "you"}}, 'saga type "broken": dag() raised RuntimeError: boom'),
             ({"name": "demo", "count": 0}, "count: Expected `int` >= 1"),
             ({"name": "demo", "count": 10_001}, "count: Expected `int` <= 10000"),
         ):
             refused = await nexus.request("POST", "/experimental/sagas", body)
             assert refused.status == 400
             assert text in message(refused)
+        (logged,) = nexus.log_lines("saga type failed")
+        assert logged["saga_type"] == "broken"
+        assert "Traceback" in str(logged)
     sys.modules.pop("my_greetings")
 
 

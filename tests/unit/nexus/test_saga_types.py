@@ -58,6 +58,27 @@ def dag(params: Params) -> SagaDag:
     return builder.append(ACT.node("last")).build(params)
 
 
+def raising_dag(_params: Params) -> SagaDag:
+    raise RuntimeError("boom")
+
+
+def no_dag(_params: Params) -> SagaDag:
+    return []  # type: ignore[return-value]
+
+
+class Vague:
+    """Default parameters that there are at the start, and then no more."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> Params:
+        if self.asked:
+            raise RuntimeError("not today")
+        self.asked = True
+        return Params()
+
+
 MINE = SagaType("mine", Params, dag, [ACT], default_params=Params)
 
 
@@ -84,6 +105,10 @@ def test_every_demo_saga_has_an_id_of_its_own() -> None:
     ("name", "params", "message"),
     [
         ("mnie", None, 'no saga type is called "mnie"; the nearest known one is "mine"'),
+        ("quite_another", None, 'no saga type is called "quite_another"; known are mine, given, raising, other, vague'),
+        ("raising", b"{}", 'saga type "raising": dag() raised RuntimeError: boom'),
+        ("vague", None, 'saga type "vague": default_params() or dag() raised RuntimeError: not today'),
+        ("other", b"{}", 'saga type "other": dag() returned list, which is no SagaDag'),
         ("mine", b'{"size": "big"}', "params.size: Expected `int`, got `str`"),
         ("mine", b'{"names": ["a", 3]}', "params.names[1]: Expected `str`, got `int`"),
         ("mine", b"[]", "params: Expected `object`, got `array`"),
@@ -94,7 +119,11 @@ def test_every_demo_saga_has_an_id_of_its_own() -> None:
 )
 def test_what_cannot_be_made_says_why(name: str, params: bytes | None, message: str) -> None:
     given = SagaType("given", Params, dag, [ACT])
-    types = SagaTypes([SagaType("unregistered", Params, dag, [])] if name == "unregistered" else [MINE, given])
+    raising = SagaType("raising", Params, raising_dag, [ACT])
+    other = SagaType("other", Params, no_dag, [ACT])
+    vague = SagaType("vague", Params, dag, [ACT], default_params=Vague())
+    unregistered = SagaType("unregistered", Params, dag, [])
+    types = SagaTypes([unregistered] if name == "unregistered" else [MINE, given, raising, other, vague])
     with pytest.raises(InvalidRequest) as caught:
         types.dags(name, params, count=1)
     assert message in str(caught.value)
@@ -106,6 +135,8 @@ def test_types_that_contradict_each_other() -> None:
     other = SagaType("other", Params, dag, [Action("mine.act", act, params=Params)])
     with pytest.raises(SagaTypeError, match=r'saga type "other": another action is called "mine\.act"'):
         SagaTypes([MINE, other])
+    with pytest.raises(SagaTypeError, match=r'^saga type "mine": dag\(\) returned list, which is no SagaDag$'):
+        SagaTypes([SagaType("mine", Params, no_dag, [ACT], default_params=Params)])
     broken = SagaType("mine", Params, dag, [STRANGER], default_params=Params)
     with pytest.raises(
         SagaTypeError, match="no DAG for its default parameters: UnrunnableSaga: actions not registered"
