@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from nexus.api.types import SagaErrorInfo
     from omdb.render.text import Line
 
-_REQUIRED = "required"
-
 _STATUS_STYLES = {
     "started": "running",
     "succeeded": "succeeded",
@@ -186,11 +184,17 @@ def _parameter_lines(saga_type: SagaTypeView) -> list[Line]:
     if not properties:
         return [line("parameters: none")]
     defaults = saga_type.default_params if isinstance(saga_type.default_params, dict) else {}
+    required = schema.get("required", [])
     lines = [line("parameters:")]
     for name, member in properties.items():
-        default = json.dumps(defaults[name]) if name in defaults else _REQUIRED
         kind = _type_text(_resolve(saga_type.params, member))
-        lines.append(line(f"  {printable(name)}: {printable(kind)} = {printable(default)}"))
+        if name in defaults:
+            given = f" = {json.dumps(defaults[name])}"
+        elif isinstance(member, dict) and "default" in member:
+            given = f" = {json.dumps(member['default'])}"
+        else:
+            given = " (required)" if name in required else " (optional)"
+        lines.append(line(f"  {printable(name)}: {printable(kind)}{printable(given)}"))
     return lines
 
 

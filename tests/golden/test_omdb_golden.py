@@ -227,6 +227,20 @@ SAGA_TYPES = [
         "default_params": {"size_gib": 8, "hold": ["disk"], "mode": "fast", "comment": None},
         "nodes": DIAMOND,
     },
+    {
+        "name": "given",
+        "params": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "size_gib": {"type": "integer", "default": 8},
+                "labels": {"type": "array", "items": {"type": "string"}},
+            },
+            "required": ["name"],
+        },
+        "default_params": None,
+        "nodes": None,
+    },
     {"name": "mine", "params": {"type": "integer"}, "default_params": None, "nodes": None},
 ]
 
@@ -246,6 +260,7 @@ def test_creating_sagas_by_name() -> None:
             """-w nexus sagas create diamond --params '{"size_gib": 3}'""",
             "-w nexus sagas create diamond --params nonsense",
             "-w nexus sagas create diamond --count 0",
+            "-w nexus sagas create diamond --count 100001",
             "-w nexus sagas create",
         ]
         text = transcript(commands, environ=environ)
@@ -391,7 +406,10 @@ def test_breaking_and_releasing_sagas() -> None:
         commands = [
             f"{inject} disk fail-action",
             *(f"-w {inject} disk {fault}" for fault in ("fail-undo", "repeat-action=3", "crash-after=undo_started")),
-            *(f"-w {inject} disk {fault}" for fault in ("fail", "repeat-action=x", "crash-before=end")),
+            *(
+                f"-w {inject} disk {fault}"
+                for fault in ("fail", "repeat-action=x", "repeat-undo=1000000000", "repeat-undo=1", "crash-before=end")
+            ),
             f"{release}",
             f"-w {release}",
             f"-w {release} disk",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from nexus.api.experimental_types import MAX_CREATED_AT_ONCE
 from nexus.clients.nexus import create_sagas, decode_created_sagas
 from omdb.commands.nexus.saga_notes import saga_nexus
 from omdb.errors import UsageError
@@ -28,12 +29,14 @@ def create(name: str, /, *, params: str | None = None, count: int = 1, session: 
     params
         The parameters as JSON. Without them, the default ones of the type.
     count
-        How many sagas to start, all with these parameters.
+        How many sagas to start, all with these parameters: 1, which is the default, to 10000.
     """
     nexus = saga_nexus(session)
     token = check_destructive(session.settings)
     if count < 1:
         raise UsageError(f"Invalid value {count} for --count: at least 1.")
+    if count > MAX_CREATED_AT_ONCE:
+        raise UsageError(f"Invalid value {count} for --count: at most {MAX_CREATED_AT_ONCE}.")
     created = _create(nexus, name, params=_json("--params", params), count=count, _=token)
     for saga_id in created.saga_ids:
         session.print_text(f"saga id: {saga_id}")

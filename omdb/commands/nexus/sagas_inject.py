@@ -6,6 +6,7 @@ from uuid import UUID
 
 from nexus.api.experimental_types import CrashInjection, FailInjection, RepeatInjection
 from nexus.clients.nexus import inject_into_saga
+from nexus.saga.injection import MAX_REPEATS
 from omdb.commands.nexus.saga_notes import saga_nexus
 from omdb.errors import UsageError
 from omdb.render.text import printable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from omdb.nexus_connection import NexusConnection
 
 _EVENTS: tuple[Event, ...] = ("started", "succeeded", "failed", "undo_started", "undo_finished", "undo_failed")
+
+_MANY_DIGITS = 10
+"""Python takes its time to read a number of thousands of digits, and then refuses it."""
 
 _FAULTS = (
     "one of fail-action, fail-undo, repeat-action=N, repeat-undo=N, crash-before=EVENT, crash-after=EVENT"
@@ -37,7 +41,8 @@ def inject(saga_id: UUID, node: str, fault: str, /, *, session: Session) -> int:
     node
         The name of the node's output.
     fault
-        fail-action, fail-undo, repeat-action=N, repeat-undo=N, crash-before=EVENT or crash-after=EVENT. The process
+        fail-action, fail-undo, repeat-action=N, repeat-undo=N, crash-before=EVENT or crash-after=EVENT. N is how often
+        the call is made in all, 2 to 1000. The process
         kills itself before or after that event of the node is durable; EVENT is started, succeeded, failed,
         undo_started, undo_finished or undo_failed.
     """
@@ -53,7 +58,12 @@ def _injection(node: str, fault: str) -> Injection:
         case "fail-action" | "fail-undo" if kind == fault:
             return FailInjection(node, "action" if kind == "fail-action" else "undo")
         case "repeat-action" | "repeat-undo" if value.isascii() and value.isdigit():
-            return RepeatInjection(node, "action" if kind == "repeat-action" else "undo", int(value[:9]))
+            times = int(value) if len(value) < _MANY_DIGITS else 0
+            if not 2 <= times <= MAX_REPEATS:
+                raise UsageError(
+                    f'Invalid value "{printable(fault)}" for FAULT: a repeated call is made 2 to {MAX_REPEATS} times.'
+                )
+            return RepeatInjection(node, "action" if kind == "repeat-action" else "undo", times)
         case "crash-before" | "crash-after":
             for event in _EVENTS:
                 if event == value:
