@@ -1,6 +1,7 @@
 """The details of background task `saga_recovery`. Pure.
 
-Upstream's omdb prints the number of skipped sagas behind `removed:`; here it is that of the removed ones.
+Upstream's omdb prints the number of skipped sagas behind `removed:`; here it is that of the removed ones. Its
+columns of numbers are three wide; here a longer number makes the whole column wider.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from omdb.render.text import indent, line, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from omdb.render.text import Line
 
 
@@ -86,10 +89,11 @@ def saga_recovery(details: SagaRecoveryDetails) -> list[Line]:
     ]
     if details.ntotal_lost_to_adoption:
         counters.append(("sagas lost to adoption:", details.ntotal_lost_to_adoption))
+    numbers = _column(count for _, count in counters)
     return indent(
         [
             line("since Nexus started:"),
-            *(line(f"    {label:<25}{count:>3}") for label, count in counters),
+            *(line(f"    {label:<25}{number}") for (label, _), number in zip(counters, numbers, strict=True)),
             *_last_pass(details.last_pass),
             *_recoveries(details.recent_recoveries),
             *_failures(details.recent_failures),
@@ -99,16 +103,26 @@ def saga_recovery(details: SagaRecoveryDetails) -> list[Line]:
     )
 
 
+def _column(counts: Iterable[int]) -> list[str]:
+    """To the right, in upstream's three columns or as many as the longest one needs."""
+    texts = [str(count) for count in counts]
+    width = max(3, *map(len, texts))
+    return [text.rjust(width) for text in texts]
+
+
 def _last_pass(last_pass: str | LastPass) -> list[Line]:
     match last_pass:
         case LastPass(success=PassSuccess() as counts):
+            found, recovered, failed, skipped, removed = _column(
+                (counts.nfound, counts.nrecovered, counts.nfailed, counts.nskipped, counts.nremoved)
+            )
             return [
                 line("last pass:"),
-                line(f"    found sagas: {counts.nfound:>3} (in-progress, assigned to this Nexus)"),
-                line(f"    recovered:   {counts.nrecovered:>3} (successfully)"),
-                line(f"    failed:      {counts.nfailed:>3}"),
-                line(f"    skipped:     {counts.nskipped:>3} (already running)"),
-                line(f"    removed:     {counts.nremoved:>3} (newly finished)"),
+                line(f"    found sagas: {found} (in-progress, assigned to this Nexus)"),
+                line(f"    recovered:   {recovered} (successfully)"),
+                line(f"    failed:      {failed}"),
+                line(f"    skipped:     {skipped} (already running)"),
+                line(f"    removed:     {removed} (newly finished)"),
             ]
         case LastPass(failure=PassFailure(message=message)):
             return [line(("last pass FAILED:", "failed"), f" {printable(message)}")]

@@ -575,6 +575,7 @@ def test_every_form_of_saga_recovery() -> None:
         {**SAGA_RECOVERY, "recent_losses": [loss], "ntotal_lost_to_adoption": 1},
         {**SAGA_RECOVERY, "last_pass": "NeverStarted", "recent_recoveries": []},
         {**SAGA_RECOVERY, "last_pass": {"Success": counts}},
+        {**SAGA_RECOVERY, "ntotal_recovered": 10_006, "last_pass": {"Success": {**counts, "nfound": 10_006}}},
         {**SAGA_RECOVERY, "last_pass": {"Neither": {}}},
     )
     text = ""
