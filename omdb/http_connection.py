@@ -58,11 +58,12 @@ class HttpConnection:
             raise OmdbError(f"what answers at {self._url} is not a proper HTTP server: {error}") from None
         except (ConnectionEnded, ConnectionError):
             self.close()
-            raise OmdbError(self._ended_text(reader)) from None
+            raise OmdbError(_left_open(method, self._ended_text(reader))) from None
         except TimeoutError:
             self.close()
             came = f"only {reader.received} bytes came" if reader.received else "nothing came"
-            raise OmdbError(f"no answer from {self._url} within {EXCHANGE_TIMEOUT_S:g} s ({came})") from None
+            text = f"no answer from {self._url} within {EXCHANGE_TIMEOUT_S:g} s ({came})"
+            raise OmdbError(_left_open(method, text)) from None
         except OSError as error:
             self.close()
             raise OmdbError(f"the connection to {self._url} failed: {reason(error)}") from None
@@ -126,6 +127,11 @@ class HttpConnection:
         if not reader.received:
             return f"the server at {self._url} closed the connection without answering; is it an HTTP server?"
         return f"the server at {self._url} closed the connection in the middle of its answer"
+
+
+def _left_open(method: str, text: str) -> str:
+    """A request that changes something may have arrived all the same."""
+    return text if method == "GET" else f"{text}; what was asked for may still be done: look before you ask again"
 
 
 def _connect_to(address: Any, *, family: int, kind: int, protocol: int, deadline: Deadline) -> socket.socket:

@@ -87,7 +87,7 @@ def test_a_post_is_not_sent_again(closing: tuple[Closing, str]) -> None:
     connection = connection_to(url)
     connection.exchange("GET", "/x")
     wait_until_closed(connection)
-    with pytest.raises(OmdbError, match="closed the connection without answering"):
+    with pytest.raises(OmdbError, match=r"closed the connection without answering.*; what was asked for may still be"):
         connection.exchange("POST", "/x")
 
 
@@ -116,6 +116,25 @@ def test_a_server_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.raises(OmdbError, match=r"no answer from .* within 0\.3 s \(only \d+ bytes came\)"),
     ):
         connection_to(f"http://{LOOPBACK}:{port}").exchange("GET", "/x")
+
+
+@pytest.mark.parametrize(
+    ("method", "ending"), [("GET", r"\(nothing came\)$"), ("POST", r"; what was asked for may still be done: look")]
+)
+def test_an_answer_that_does_not_come_leaves_open_what_was_done(
+    monkeypatch: pytest.MonkeyPatch, method: str, ending: str
+) -> None:
+    monkeypatch.setattr(http_connection, "EXCHANGE_TIMEOUT_S", 0.1)
+    with (
+        raw_server(_swallow) as port,
+        pytest.raises(OmdbError, match=rf"no answer from .* within 0\.1 s .*{ending}"),
+    ):
+        connection_to(f"http://{LOOPBACK}:{port}").exchange(method, "/x")
+
+
+def _swallow(connection: socket.socket) -> None:
+    while connection.recv(65_536):
+        pass
 
 
 def test_the_log_tells_of_requests(canned: CannedHttp) -> None:
