@@ -1,6 +1,6 @@
-"""Storing children of stored blueprints: edited by somebody, or planned.
+"""Making children of stored blueprints, and storing them: edited by somebody, or planned.
 
-Neither makes the child the target. Both may be run again after a commit whose answer was lost: then the child is there.
+None makes the child the target. Storing may be run again after a commit whose answer was lost: then the child is there.
 """
 
 from __future__ import annotations
@@ -73,6 +73,25 @@ async def _store_child(
     stored = await find_blueprint(connection, blueprint_id)
     if stored is not None:
         return stored
+    made = await make_child(
+        connection, parent, edits, blueprint_id=blueprint_id, source=source, creator=creator, comment=comment, now=now
+    )
+    await insert_blueprint(connection, made)
+    return made
+
+
+async def make_child(
+    connection: Connection,
+    parent: Blueprint,
+    edits: Sequence[Edit],
+    *,
+    blueprint_id: BlueprintId,
+    source: BlueprintSource,
+    creator: str,
+    comment: str,
+    now: datetime,
+) -> Blueprint:
+    """Not stored yet. Raises EditRefused."""
     versions = await read_newest_dns_versions(connection)
     metadata = ChildMetadata(
         id=blueprint_id,
@@ -83,6 +102,4 @@ async def _store_child(
         internal_dns_version=versions["internal"],
         external_dns_version=versions["external"],
     )
-    made = child(parent, metadata, edits)
-    await insert_blueprint(connection, made)
-    return made
+    return child(parent, metadata, edits)

@@ -35,7 +35,7 @@ async def put_in_service(
     Raises NexusExpunged.
     """
 
-    def find_edits(target: Blueprint) -> list[Edit]:
+    async def find_edits(target: Blueprint) -> list[Edit]:
         edit = place_nexus(target, nexus_id, internal_address=internal_address, external_ip=external_ip)
         return [] if edit is None else [edit]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from nexus.db.blueprint_target import lock_target, replace_target
 from nexus.db.blueprints import read_blueprint
-from nexus.db.dns import read_newest_dns_versions
-from nexus.deployment.edits import ChildMetadata, child, edits_comment
+from nexus.db.child_blueprints import make_child
+from nexus.deployment.edits import edits_comment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from nexus.db.connection import Connection
@@ -31,14 +31,14 @@ class EditedTarget:
 
 async def edit_target(
     connection: Connection,
-    find_edits: Callable[[Blueprint], Sequence[Edit]],
+    find_edits: Callable[[Blueprint], Awaitable[Sequence[Edit]]],
     *,
     blueprint_id: BlueprintId,
     source: BlueprintSource,
     creator: str,
     now: datetime,
 ) -> EditedTarget:
-    """Make the edits that the target needs, as it is once it is locked.
+    """Make the edits that the target needs, as it is once it is locked. What `find_edits` reads is of then, too.
 
     Run again after a commit whose answer was lost, it finds its own child to be the target.
     """
@@ -46,19 +46,18 @@ async def edit_target(
     target = await read_blueprint(connection, current.target.target_id)
     if target.id == blueprint_id:
         return EditedTarget(target, enabled=current.target.enabled, is_new=True)
-    edits = find_edits(target)
+    edits = await find_edits(target)
     if not edits:
         return EditedTarget(target, enabled=current.target.enabled, is_new=False)
-    versions = await read_newest_dns_versions(connection)
-    metadata = ChildMetadata(
-        id=blueprint_id,
-        time_created=now,
+    made = await make_child(
+        connection,
+        target,
+        edits,
+        blueprint_id=blueprint_id,
+        source=source,
         creator=creator,
         comment=edits_comment(edits),
-        source=source,
-        internal_dns_version=versions["internal"],
-        external_dns_version=versions["external"],
+        now=now,
     )
-    made = child(target, metadata, edits)
     await replace_target(connection, current, made, now=now)
     return EditedTarget(made, enabled=current.target.enabled, is_new=True)

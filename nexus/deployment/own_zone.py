@@ -44,11 +44,17 @@ def place_nexus(
         external_ip = _own_address(target, external_ip)
         return AddNexusZone(NexusZone(nexus_id, sled_id, str(internal_address), external_ip))
     _, zone = found
-    if not zone.in_service:
-        raise NexusExpunged(nexus_id, target)
+    refuse_expunged(target, nexus_id)
     if zone.address != internal_address:
         return MoveNexusZone(nexus_id, str(internal_address))
     return None
+
+
+def refuse_expunged(blueprint: Blueprint, nexus_id: NexusId) -> None:
+    """Raises NexusExpunged. One that the blueprint does not have is none that was expunged."""
+    found = blueprint.find_zone(nexus_id)
+    if found is not None and not found[1].in_service:
+        raise NexusExpunged(nexus_id, blueprint)
 
 
 def _own_address(target: Blueprint, external_ip: str) -> str:

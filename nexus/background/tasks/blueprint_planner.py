@@ -2,6 +2,7 @@
 
 Details, by `status`: `disabled`; `limit_reached` with `limit`; `unchanged` with `parent_blueprint_id`; `targeted` with
 `parent_blueprint_id`, `blueprint_id` and `comment`. All but the first have `blueprint_count` and `limit`, too.
+An expunged Nexus plans nothing: `error`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from nexus.db.blueprints import count_blueprints
 from nexus.db.sleds import list_expunged_sleds
 from nexus.db.target_edits import edit_target
 from nexus.deployment.blueprint import FromPlanner
+from nexus.deployment.own_zone import NexusExpunged, refuse_expunged
 from nexus.deployment.planner import plan
 from nexus.ids import BlueprintId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from nexus.background.activator import Activator, Watch
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
+    from nexus.deployment.blueprint import Blueprint
     from nexus.deployment.config import ReconfiguratorConfigView
+    from nexus.deployment.edits import Edit
     from nexus.ids import NexusId
 
 BLUEPRINT_LIMIT = 5_000
@@ -59,10 +63,13 @@ class BlueprintPlanner:
         blueprint_id, now = BlueprintId(uuid4()), self._now()
 
         async def change_target(connection: Connection) -> dict[str, object]:
-            expunged_sleds = await list_expunged_sleds(connection)
+            async def find_edits(target: Blueprint) -> Sequence[Edit]:
+                refuse_expunged(target, self._nexus_id)
+                return plan(target, expunged_sleds=await list_expunged_sleds(connection))
+
             edited = await edit_target(
                 connection,
-                lambda target: plan(target, expunged_sleds=expunged_sleds),
+                find_edits,
                 blueprint_id=blueprint_id,
                 source=FromPlanner(),
                 creator=str(self._nexus_id),
@@ -78,7 +85,10 @@ class BlueprintPlanner:
                 "comment": target.comment,
             }
 
-        details = await self._pool.transaction(change_target)
+        try:
+            details = await self._pool.transaction(change_target)
+        except NexusExpunged as error:
+            return {"error": str(error)}
         if details["status"] == "targeted":
             self._loader.activate()
         return {**details, **counts}

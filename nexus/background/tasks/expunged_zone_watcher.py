@@ -4,7 +4,8 @@ Upstream's planner learns that from the sled, by way of the inventory. Here nobo
 tells: refused is a connection only when no process is there, also none that is stopped. Then a child of the target says
 that the zone is ready for cleanup, and executing that moves its sagas.
 
-Details: `{"waiting_for": [{"zone_id", "address", "reason"}], "ready_for_cleanup": [zone ids]}`.
+Details: `{"waiting_for": [{"zone_id", "address", "reason"}], "ready_for_cleanup": [zone ids]}`. A Nexus that is
+expunged itself watches nothing: `{"error"}`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from nexus.db.target_edits import edit_target
 from nexus.deployment.blueprint import FromPlanner
 from nexus.deployment.edits import MarkReadyForCleanup
 from nexus.deployment.execution import expunged_zones
+from nexus.deployment.own_zone import NexusExpunged, refuse_expunged
 from nexus.ids import BlueprintId, NexusId
 
 if TYPE_CHECKING:
@@ -60,11 +62,16 @@ class ExpungedZoneWatcher:
         loaded = self._loaded.value
         if loaded is None:
             return {"error": "no blueprint"}
+        try:
+            return await self._watch(loaded.blueprint)
+        except NexusExpunged as error:
+            return {"error": str(error)}
+
+    async def _watch(self, blueprint: Blueprint) -> dict[str, object]:
+        refuse_expunged(blueprint, self._nexus_id)
         waiting_for: list[dict[str, str]] = []
         gone: list[NexusId] = []
-        for zone in expunged_zones(loaded.blueprint, ready_for_cleanup=False):
-            if zone.id == self._nexus_id:
-                continue  # it cannot tell that of itself
+        for zone in expunged_zones(blueprint, ready_for_cleanup=False):
             reason = await still_there(zone.address)
             if reason is None:
                 gone.append(zone.id)
@@ -96,7 +103,8 @@ async def still_there(address: SocketAddr) -> str | None:
 async def _mark(
     connection: Connection, *, gone: Collection[NexusId], blueprint_id: BlueprintId, by: NexusId, now: datetime
 ) -> bool:
-    def find_edits(target: Blueprint) -> list[MarkReadyForCleanup]:
+    async def find_edits(target: Blueprint) -> list[MarkReadyForCleanup]:
+        refuse_expunged(target, by)
         left = [zone.id for zone in expunged_zones(target, ready_for_cleanup=False)]
         return [MarkReadyForCleanup(zone_id) for zone_id in left if zone_id in gone]
 

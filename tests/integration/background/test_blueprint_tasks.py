@@ -4,33 +4,46 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 import structlog
 import trio
-from blueprint_lab import FIRST_NEXUS, HANDOFF, INITIAL, START
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
 
-from nexus.background.activator import Watch
+from nexus.background.activator import Activator, Watch
 from nexus.background.tasks.blueprint_loader import BlueprintLoader
+from nexus.background.tasks.blueprint_planner import BlueprintPlanner
+from nexus.background.tasks.expunged_zone_watcher import ExpungedZoneWatcher
 from nexus.background.tasks.reconfigurator_config import ReconfiguratorConfigWatcher
-from nexus.db.blueprint_target import read_target, set_target_enabled
+from nexus.db.blueprint_target import lock_target, read_target, replace_target, set_target_enabled
+from nexus.db.blueprints import read_blueprint
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
 from nexus.db.reconfigurator_config import insert_config
+from nexus.db.sleds import expunge_sled
 from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigParam, ReconfiguratorConfigView
+from nexus.deployment.edits import AddNexusZone, ExpungeZone
+from nexus.deployment.loaded import LoadedBlueprint
+from nexus.deployment.own_zone import NexusExpunged
 from nexus.errors import InvalidRequest
-from nexus.ids import RackId
+from nexus.ids import NexusId, RackId
+from nexus.rack import NexusZone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from nexus.db.connection import Connection
     from nexus.db.pool import Pool
-    from nexus.deployment.loaded import LoadedBlueprint
+    from nexus.deployment.edits import Edit
 
 LOG = structlog.get_logger()
+THIRD = NexusZone(NexusId(UUID(int=3)), FIRST_SLED, "127.0.0.1:9", "100::3")
+"""Nobody listens there."""
 
 
 @asynccontextmanager
@@ -89,3 +102,73 @@ async def test_the_configuration_is_watched(database_url: str) -> None:
         await pool.transaction(lambda connection: insert_config(connection, wanted, now=now))
         with pytest.raises(InvalidRequest, match="version 2 is not the most recent"):
             await pool.transaction(lambda connection: insert_config(connection, wanted, now=START))
+
+
+PLANNER_ON = ReconfiguratorConfigView(1, msgspec.structs.replace(INITIAL_CONFIG, planner_enabled=True), START)
+
+
+def planner(pool: Pool, nexus_id: NexusId) -> BlueprintPlanner:
+    return BlueprintPlanner(
+        nexus_id, pool=pool, config=Watch(PLANNER_ON), loader=Activator(), now=lambda: datetime.now(UTC)
+    )
+
+
+async def target_of(pool: Pool) -> LoadedBlueprint:
+    async def read(connection: Connection) -> LoadedBlueprint:
+        target = await read_target(connection)
+        return LoadedBlueprint(target, await read_blueprint(connection, target.target_id))
+
+    return await pool.transaction(read)
+
+
+async def make_target(pool: Pool, *edits: Edit) -> LoadedBlueprint:
+    async def replace(connection: Connection) -> None:
+        current = await lock_target(connection)
+        target = await read_blueprint(connection, current.target.target_id)
+        made = edited_child(target, *edits, number=current.version + 1)
+        await replace_target(connection, current, made, now=datetime.now(UTC))
+
+    await pool.transaction(replace)
+    return await target_of(pool)
+
+
+async def wait_for_a_lock(database_url: str) -> None:
+    """Until somebody waits for one."""
+    async with open_pool(database_url, log=LOG) as pool, pool.connection() as connection:
+        while True:
+            cursor = await connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if await cursor.fetchone() != (0,):
+                return
+
+
+async def test_the_planner_goes_by_the_sleds_that_are_there_when_it_has_the_target(database_url: str) -> None:
+    details: dict[str, object] = {}
+    async with rack(database_url) as pool:
+
+        async def plan() -> None:
+            details.update(await planner(pool, FIRST_NEXUS).activate())
+
+        async with trio.open_nursery() as nursery, pool.connection() as connection, connection.transaction():
+            await lock_target(connection)
+            nursery.start_soon(plan)
+            await wait_for_a_lock(database_url)
+            await pool.transaction(partial(expunge_sled, sled_id=SECOND_SLED, now=START))
+    assert details["comment"] == f"expunged sled {SECOND_SLED}"
+
+
+async def test_an_expunged_nexus_plans_and_watches_nothing(database_url: str) -> None:
+    async with rack(database_url) as pool:
+        before = await target_of(pool)
+        target = await make_target(pool, ExpungeZone(SECOND_NEXUS), AddNexusZone(THIRD), ExpungeZone(NexusId(THIRD.id)))
+        await pool.transaction(partial(expunge_sled, sled_id=SECOND_SLED, now=START))
+        refused = {"error": str(NexusExpunged(SECOND_NEXUS, target.blueprint))}
+        assert await planner(pool, SECOND_NEXUS).activate() == refused
+        stale = LoadedBlueprint(
+            before.target, edited_child(before.blueprint, AddNexusZone(THIRD), ExpungeZone(NexusId(THIRD.id)))
+        )
+        for loaded in (target, stale):
+            watcher = ExpungedZoneWatcher(
+                SECOND_NEXUS, pool=pool, loaded=Watch(loaded), loader=Activator(), log=LOG, now=lambda: START
+            )
+            assert await watcher.activate() == refused
+        assert await target_of(pool) == target
