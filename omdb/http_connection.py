@@ -27,11 +27,16 @@ class NothingListens(OmdbError):
 
 
 class HttpConnection:
-    """Connects when it is first used. Every failure is an OmdbError that names the URL."""
+    """Connects when it is first used. Every failure is an OmdbError that names the URL.
 
-    def __init__(self, url: BaseUrl, *, log: Log) -> None:
+    `timeout_s` is for each connection and each exchange, where the usual ones are too long.
+    """
+
+    def __init__(self, url: BaseUrl, *, log: Log, timeout_s: float | None = None) -> None:
         self._url = url
         self._log = log
+        self._connect_timeout_s = timeout_s or CONNECT_TIMEOUT_S
+        self._exchange_timeout_s = timeout_s or EXCHANGE_TIMEOUT_S
         self._socket: socket.socket | None = None
 
     def exchange(self, method: str, path: str, body: bytes = b"") -> Response:
@@ -62,7 +67,7 @@ class HttpConnection:
         except TimeoutError:
             self.close()
             came = f"only {reader.received} bytes came" if reader.received else "nothing came"
-            text = f"no answer from {self._url} within {EXCHANGE_TIMEOUT_S:g} s ({came})"
+            text = f"no answer from {self._url} within {self._exchange_timeout_s:g} s ({came})"
             raise OmdbError(_left_open(method, text)) from None
         except OSError as error:
             self.close()
@@ -90,7 +95,7 @@ class HttpConnection:
     def _attempt(self, request: bytes, reader: ResponseReader) -> Response:
         if self._socket is None:
             self._socket = self._connect()
-        deadline = Deadline(EXCHANGE_TIMEOUT_S)
+        deadline = Deadline(self._exchange_timeout_s)
         self._socket.settimeout(deadline.remaining_s())
         self._socket.sendall(request)
         while True:
@@ -108,14 +113,14 @@ class HttpConnection:
             addresses = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise OmdbError(f"{self._url} cannot be reached: host {host}: {reason(error)}") from None
-        deadline = Deadline(CONNECT_TIMEOUT_S)
+        deadline = Deadline(self._connect_timeout_s)
         failure = "it has no address"
         refusals = 0
         for family, kind, protocol, _, address in addresses:
             try:
                 return _connect_to(address, family=family, kind=kind, protocol=protocol, deadline=deadline)
             except TimeoutError:
-                failure = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+                failure = f"no answer within {self._connect_timeout_s:g} s"
                 break
             except OSError as error:
                 failure = reason(error)

@@ -12,7 +12,7 @@ import psycopg
 import structlog
 import trio
 from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
-from canned_servers import REQUEST_ID, CannedHttp
+from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, closed_port
 from golden_files import check_golden
 from omdb_driver import transcript
 from redact import Redactor
@@ -111,6 +111,13 @@ def test_blueprints_that_cannot_be_had() -> None:
         golden("blueprints_trouble", transcript(commands, environ={"OMDB_NEXUS_URL": url}))
 
 
+def with_second_at(blueprint: Blueprint, address: str) -> bytes:
+    """JSON of the blueprint, in which the second Nexus listens there."""
+    encoded = msgspec.json.encode(blueprint)
+    assert b'"[::1]:12223"' in encoded
+    return encoded.replace(b'"[::1]:12223"', msgspec.json.encode(address))
+
+
 def test_changing_blueprints_and_target(tmp_path: Path) -> None:
     canned = canned_nexus()
     not_target = f"Blueprint {INITIAL.id} is not the current target blueprint"
@@ -120,7 +127,6 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
         f"POST {BLUEPRINTS}/regenerate": (200, SHRUNK),
         f"POST {BLUEPRINTS}/import": (204, b""),
         f"DELETE {BLUEPRINTS}/all/{INITIAL.id}": (204, b""),
-        f"POST /experimental/blueprints/{EXPUNGED.id}/edit": (200, ENLARGED),
     }
     (tmp_path / "good.json").write_bytes(msgspec.json.encode(SHRUNK))
     (tmp_path / "bad.json").write_text("{}")
@@ -143,8 +149,10 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
         f"-w nexus blueprints edit {EXPUNGED.id} mark-for-cleanup {SECOND_NEXUS}",
         "-w nexus blueprints edit current bump-nexus-generation",
     ]
-    with canned.serve() as url:
+    edited = f"POST /experimental/blueprints/{EXPUNGED.id}/edit"
+    with canned.serve() as url, closed_port() as port:
         environ = {"OMDB_NEXUS_URL": url}
+        canned.answers[edited] = (200, with_second_at(ENLARGED, f"{LOOPBACK}:{port}"))
         text = transcript(commands, environ=environ)
         changes = [msgspec.json.decode(body) for request, _, body in canned.requests if body]
         assert changes[1:] == [
@@ -164,6 +172,8 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
             {"edits": [{"edit": "mark_ready_for_cleanup", "zone_id": str(SECOND_NEXUS)}], "comment": None},
             {"edits": [{"edit": "bump_nexus_generation"}], "comment": None},
         ]
+        canned.answers[edited] = (200, with_second_at(ENLARGED, url.removeprefix("http://")))
+        text += "\n" + transcript([f"-w {edit} {SECOND_NEXUS} --set-target"], environ=environ)
         for typed in (None, "n\n", "y\n"):
             command = f"-w nexus blueprints target set {ENLARGED.id} enabled --diff"
             text += "\n" + transcript([command], environ=environ, typed=typed)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from uuid import UUID
 
 from nexus.clients.deployment import decode_blueprint, edit_blueprint
+from nexus.clients.nexus import ping
 from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone, MarkReadyForCleanup
 from nexus.ids import NexusId
 from omdb.commands.nexus.blueprints import BlueprintReference, fetch_target, make_target
-from omdb.errors import UsageError
+from omdb.errors import OmdbError, UsageError
+from omdb.http_connection import HttpConnection
 from omdb.render.text import printable
 from omdb.safety import DestructiveToken, check_destructive
 from omdb.session import Session
+from omdb.urls import parse_base_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +25,13 @@ if TYPE_CHECKING:
 
 _WITH_ZONE = ("expunge-zone", "mark-for-cleanup")
 _ALONE = ("bump-nexus-generation",)
+
+PING_TIMEOUT_S = 2.0
+
+_STILL_ANSWERS = """\
+WARNING: Nexus {} still answers at {}.
+Once a target blueprint has it expunged, that is final: others take over its sagas,
+and it never comes back."""
 
 
 def edit(
@@ -62,6 +72,8 @@ def edit(
     token = check_destructive(session.settings)
     made = _make(nexus, reference.resolve(nexus), wanted, token, comment=comment)
     session.note(f"generated new blueprint {made.id}")
+    if isinstance(wanted, ExpungeZone):
+        _warn_if_it_answers(session, made, wanted.zone_id)
     if set_target:
         make_target(session, nexus, made.id, token, enabled=fetch_target(nexus).enabled)
     return 0
@@ -81,6 +93,22 @@ def _edit(edit: str, zone: UUID | None, *, ready_for_cleanup: bool) -> Edit:
         raise UsageError(f"Missing argument ZONE for {edit}.")
     zone_id = NexusId(zone)
     return ExpungeZone(zone_id, ready_for_cleanup) if edit == "expunge-zone" else MarkReadyForCleanup(zone_id)
+
+
+def _warn_if_it_answers(session: Session, made: Blueprint, zone_id: NexusId) -> None:
+    found = made.find_zone(zone_id)
+    if found is None:
+        return
+    address = found[1].address
+    request = ping()
+    connection = HttpConnection(parse_base_url(f"http://{address}"), log=session.log, timeout_s=PING_TIMEOUT_S)
+    try:
+        connection.exchange(request.method, request.path)
+    except OmdbError:
+        return
+    finally:
+        connection.close()
+    session.warn(_STILL_ANSWERS.format(zone_id, address))
 
 
 def _make(
