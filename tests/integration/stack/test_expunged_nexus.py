@@ -163,6 +163,13 @@ def test_one_that_is_frozen_and_wakes_up_later(stack: RunAll) -> None:
     assert victim.written_by() == [(victim.id, 1), (heir, 3)]
     assert victim.service()["health"] == "answers"
 
+    def refusal() -> str:
+        """What it says to a new saga: it was resumed a moment ago, and may not know yet what it is."""
+        created = omdb("-w", "nexus", "sagas", "create", "provision", env=victim.env)
+        return created.stderr if created.returncode else ""
+
+    eventually(lambda: "expunged" in refusal(), True, timeout_s=HANG_S)
+
 
 @pytest.mark.parametrize(("number", "word"), [(4, "resume"), (5, "pause")])
 def test_one_that_runs_is_stopped_by_the_sled_agent(stack: RunAll, number: int, word: str) -> None:
