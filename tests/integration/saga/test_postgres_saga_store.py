@@ -39,6 +39,7 @@ from nexus.saga.log import NodeEvent
 from nexus.saga.nodes import ActionNode
 from nexus.saga.payload import Payload, encode
 from nexus.saga.postgres import PostgresSecStore, adoption, fence, log_writer
+from nexus.saga.postgres.log_writer import PostgresSagaLog
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
 from nexus.saga.store import Abandonment, Adoption, Claim, NewSaga, StateUpdate, StoredState
@@ -642,6 +643,35 @@ async def test_more_rows_than_go_into_one_transaction(conninfo: str, monkeypatch
         for log in logs:
             await log.durable()
             assert await events_of(pool, log.claim.saga_id) == [(index, "started") for index in range(10)]
+
+
+SLOW_EVENTS = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON saga_node_event FOR EACH ROW EXECUTE FUNCTION slow()
+"""
+
+
+async def test_rows_that_take_too_long_together_are_written_in_parts(database_url: str) -> None:
+    """The server ends their transaction each time, and none of them is refused for that."""
+    saga_ids = [number(value) for value in range(2)]
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        async with serving(pool) as store:
+            taken = [log.claim for log in await created(store, saga_ids)]
+        async with pool.connection() as connection:
+            await connection.execute(SLOW_EVENTS)
+        hasty = f"{database_url}?options=-c%20transaction_timeout%3D500ms"
+        async with (
+            open_pool(hasty, log=KeptLog(), timeouts=Timeouts(retry_s=0)) as hasty_pool,
+            serving(hasty_pool) as store,
+        ):
+            logs = [PostgresSagaLog(store._writer, claim, next_index=0) for claim in taken]
+            for log in logs:
+                for index in range(4):
+                    log.enqueue(NodeEvent.started(log.claim.saga_id, NodeId(index)))
+            for log in logs:
+                await log.durable()
+        for saga_id in saga_ids:
+            assert await events_of(pool, saga_id) == [(index, "started") for index in range(4)]
 
 
 @pytest.mark.parametrize("seed", range(4))
