@@ -1,6 +1,7 @@
 """Takes claims, those that are asked for at the same time in one transaction.
 
-A saga whose row is locked by somebody else is left to its own asker, who waits for it in a transaction of its own.
+Nobody waits for a lock in a transaction: with many locked sagas that would take all connections. Whoever asked for a
+saga whose row is locked by somebody else asks again, together with the others, until the patience runs out.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from nexus.saga.errors import SagaError, SagaNotFound
-from nexus.saga.postgres.fence import lock_free_sagas, lock_saga
+import trio
+
+from nexus.saga.errors import SagaError, SagaNotFound, StoreUnavailable
+from nexus.saga.postgres.fence import lock_free_sagas
 from nexus.saga.postgres.together import Together
 from nexus.saga.store import Claim
 
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
     Asked: TypeAlias = tuple[SagaId, SecId]
 
 
+PATIENCE_S = 6.0
+"""Longer than a stopped process can hold a lock, see `fence.py`."""
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 0.5
+
 RAISE_CLAIMS = "UPDATE saga SET claim = claim + 1 WHERE id = ANY(%s)"
 
 INSERT_CLAIMS = """
@@ -43,23 +52,20 @@ class ClaimTaker:
     """Takes the claims of those sagas together that nobody else has locked."""
 
     def __init__(self, transact: Transact) -> None:
-        self._transact = transact
         self._free: Together[Asked, Claim | None] = Together(
             lambda batch: transact(lambda connection: _take_free(connection, batch))
         )
 
     async def take(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:
         """As `SecStore.claim`. Cancelled, it leaves the claim taken or not, as in a crash."""
-        claim = await self._free.ask((saga_id, sec_id))
-        if claim is None:
-            return await self._transact(lambda connection: _take_one(connection, saga_id, sec_id))
+        give_up_at = trio.current_time() + PATIENCE_S
+        pause_s = FIRST_PAUSE_S
+        while (claim := await self._free.ask((saga_id, sec_id))) is None:
+            if trio.current_time() + pause_s > give_up_at:
+                raise StoreUnavailable(f"saga {saga_id} is locked by somebody else")
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return claim
-
-
-async def _take_one(connection: Connection, saga_id: SagaId, sec_id: SecId) -> Claim:
-    claim = _next_claim(await lock_saga(connection, saga_id), sec_id)
-    await _write(connection, [claim])
-    return claim
 
 
 async def _take_free(connection: Connection, batch: Sequence[Asked]) -> list[Claim | SagaError | None]:

@@ -38,7 +38,7 @@ from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
 from nexus.saga.nodes import ActionNode
 from nexus.saga.payload import Payload, encode
-from nexus.saga.postgres import PostgresSecStore, adoption, fence, log_writer
+from nexus.saga.postgres import PostgresSecStore, adoption, claims, fence, log_writer
 from nexus.saga.postgres.log_writer import PostgresSagaLog
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
@@ -756,6 +756,44 @@ async def test_claims_asked_for_together_share_a_transaction(conninfo: str) -> N
         assert counting.transactions <= 4
         assert sorted(taken) == sorted([(saga_id, 2) for saga_id in saga_ids] + [(number(1), 3)])
         assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'recovered'") == [(21,)]
+
+
+class CrowdedPool(FlakyPool):
+    """Counts the transactions that are under way at the same time."""
+
+    under_way = 0
+    most_under_way = 0
+
+    async def transaction(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            return await super().transaction(fn)
+        finally:
+            self.under_way -= 1
+
+
+async def test_claims_of_locked_sagas_leave_connections_to_the_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "PATIENCE_S", 0.2)
+    saga_ids = [number(value) for value in range(10)]
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        crowded = CrowdedPool(pool)
+        async with serving(crowded) as store:
+            await created(store, saga_ids)
+
+            async def claim_in_vain(saga_id: SagaId) -> None:
+                with pytest.raises(StoreUnavailable, match="is locked by somebody else"):
+                    await store.claim(saga_id, sec_id=SEC_ID)
+
+            async with pool.connection() as connection, connection.transaction():
+                await connection.execute("SELECT 1 FROM saga FOR UPDATE")
+                async with trio.open_nursery() as nursery:
+                    for saga_id in saga_ids:
+                        nursery.start_soon(claim_in_vain, saga_id)
+            assert crowded.most_under_way == 1
+            assert [(await store.claim(saga_id, sec_id=SEC_ID)).number for saga_id in saga_ids] == [2] * 10
 
 
 async def test_sagas_loaded_together_share_a_transaction(conninfo: str) -> None:
