@@ -1,16 +1,22 @@
-"""Reads the sagas that are to be recovered."""
+"""Reads the sagas that are to be recovered, as many in one transaction as are read well before the server ends it.
+
+Their size is estimated first, from what the server knows without reading them. If they take too long all the same, they
+are read in smaller parts, so that one saga that takes too long by itself fails no other.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
-from nexus.saga.errors import SagaError, SagaNotFound
+from nexus.saga.errors import SagaError, SagaNotFound, StoreUnavailable
 from nexus.saga.ids import NodeId, SagaId
 from nexus.saga.log import NodeEvent
 from nexus.saga.payload import Payload
 from nexus.saga.postgres.fence import Holding
 from nexus.saga.postgres.log_writer import PostgresSagaLog
+from nexus.saga.postgres.too_long import took_too_long
 from nexus.saga.store import NodeAttempt, StoredSaga, StoredState
 
 if TYPE_CHECKING:
@@ -19,8 +25,24 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
     from nexus.db.connection import Connection
+    from nexus.saga.postgres.claims import Transact
     from nexus.saga.postgres.log_writer import LogWriter
     from nexus.saga.store import Claim
+
+MAX_BYTES = 32 << 20
+"""In one transaction, unless it is one saga. Some tenths of a second."""
+
+# What is compressed is at most a hundred times as long; a payload is 1 MiB at most.
+ESTIMATE_SIZES = """
+SELECT saga_id, sum(least(
+  pg_column_size(data) * CASE WHEN pg_column_compression(data) IS NULL THEN 1 ELSE 100 END, 1048576
+))
+FROM (
+  SELECT id AS saga_id, saga_dag AS data FROM saga WHERE id = ANY(%(ids)s)
+  UNION ALL SELECT saga_id, data FROM saga_node_event WHERE saga_id = ANY(%(ids)s)
+  UNION ALL SELECT saga_id, error FROM saga_node_attempt WHERE saga_id = ANY(%(ids)s)
+) AS stored GROUP BY saga_id
+"""
 
 READ_SAGAS = "SELECT id, current_sec, adopt_generation, claim, saga_state, saga_dag::text FROM saga WHERE id = ANY(%s)"
 
@@ -35,14 +57,42 @@ WHERE saga_id = ANY(%s) ORDER BY saga_id, node_id, kind, attempt
 """
 
 
-async def load_sagas(
-    connection: Connection, claims: Sequence[Claim], *, writer: LogWriter
-) -> list[StoredSaga | SagaError]:
-    """What `SecStore.load` returns or raises for each claim. To be called in a transaction, one later than the claims'.
+async def load_sagas(transact: Transact, claims: Sequence[Claim], *, writer: LogWriter) -> list[StoredSaga | SagaError]:
+    """What `SecStore.load` returns or raises for each claim. Its transactions are to be later than the claims'.
 
     At REPEATABLE READ the transaction that took a claim does not see the event for whose transaction its own lock had
     to wait.
     """
+    answers: list[StoredSaga | SagaError] = []
+    most = len(claims)
+    while left := claims[len(answers) :]:
+        try:
+            answers += await transact(partial(_load_first, claims=left[:most], writer=writer))
+        except StoreUnavailable as error:
+            if not took_too_long(error):
+                return [*answers, *[error] * len(left)]
+            if most == 1:
+                answers.append(error)
+            most = max(1, min(most, len(left)) // 2)
+    return answers
+
+
+async def _load_first(
+    connection: Connection, *, claims: Sequence[Claim], writer: LogWriter
+) -> list[StoredSaga | SagaError]:
+    """As many of them as are not too large together, and at least one."""
+    saga_ids = [claim.saga_id for claim in claims]
+    sizes: dict[SagaId, int] = dict(await (await connection.execute(ESTIMATE_SIZES, {"ids": saga_ids})).fetchall())
+    total = count = 0
+    for saga_id in saga_ids:
+        total += sizes.get(saga_id, 0)
+        if count and total > MAX_BYTES:
+            break
+        count += 1
+    return await _load(connection, claims[:count], writer)
+
+
+async def _load(connection: Connection, claims: Sequence[Claim], writer: LogWriter) -> list[StoredSaga | SagaError]:
     saga_ids = [claim.saga_id for claim in claims]
     async with connection.pipeline():
         sagas = await connection.execute(READ_SAGAS, (saga_ids,))

@@ -77,7 +77,7 @@ class PostgresSecStore:
         self._writer = LogWriter(pool, log=log, guard=guard)
         self._claims = ClaimTaker(self._transact_guarded)
         self._loads: Together[Claim, StoredSaga] = Together(
-            lambda claims: self._transact(partial(load_sagas, claims=claims, writer=self._writer))
+            lambda claims: load_sagas(self._transact, claims, writer=self._writer)
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -38,11 +38,11 @@ from nexus.saga.ids import NodeId, SagaId, SecId
 from nexus.saga.log import NodeEvent
 from nexus.saga.nodes import ActionNode
 from nexus.saga.payload import Payload, encode
-from nexus.saga.postgres import PostgresSecStore, adoption, claims, fence, log_writer
+from nexus.saga.postgres import PostgresSecStore, adoption, claims, fence, loading, log_writer
 from nexus.saga.postgres.log_writer import PostgresSagaLog
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
-from nexus.saga.store import Abandonment, Adoption, Claim, NewSaga, StateUpdate, StoredState
+from nexus.saga.store import Abandonment, Adoption, Claim, NewSaga, StateUpdate, StoredSaga, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -838,6 +838,43 @@ async def test_sagas_loaded_together_share_a_transaction(conninfo: str) -> None:
         assert counting.transactions == 1
         assert errors == {lost: SagaLost, corrupt: CorruptLog}
         assert loaded == {claim: int(claim.saga_id) % 3 for claim in claims if claim not in errors}
+
+
+async def test_large_sagas_are_loaded_in_parts(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be they compressed or not, each larger than half of what one transaction is to read."""
+    monkeypatch.setattr(loading, "MAX_BYTES", 10_000)
+    outputs = [encode("x" * 9_000), encode(Random(0).randbytes(3_000).hex())] * 3
+    async with open_pool(database_url, log=KeptLog()) as pool:
+        counting = CountingPool(pool)
+        counting.gate.set()
+        async with serving(counting) as store:
+            logs = await created(store, [number(value) for value in range(6)])
+            for log, output in zip(logs, outputs, strict=True):
+                log.enqueue(NodeEvent.succeeded(log.claim.saga_id, NODE, output))
+                await log.durable()
+            counting.transactions = 0
+            loaded = await loading.load_sagas(store._transact, [log.claim for log in logs], writer=store._writer)
+            assert [saga.events[0].data for saga in loaded if isinstance(saga, StoredSaga)] == outputs
+            assert counting.transactions == 6
+
+
+async def test_a_saga_that_takes_too_long_fails_no_other(database_url: str) -> None:
+    async with open_pool(database_url, log=KeptLog()) as pool, serving(pool) as store:
+        taken = [log.claim for log in await created(store, [number(value) for value in range(6)])]
+
+        async def transact(fn: Callable[[Connection], Awaitable[T]]) -> T:
+            async def run(connection: Connection) -> T:
+                if taken[3] in cast("partial[Awaitable[T]]", fn).keywords["claims"]:
+                    await connection.execute("SELECT pg_sleep(30)")
+                return await fn(connection)
+
+            return await store._transact(run)
+
+        hasty = f"{database_url}?options=-c%20transaction_timeout%3D500ms"
+        async with open_pool(hasty, log=KeptLog(), timeouts=Timeouts(retry_s=0)) as hasty_pool:
+            store._pool = hasty_pool
+            loaded = await loading.load_sagas(transact, taken, writer=store._writer)
+        assert [type(saga) for saga in loaded] == [StoredSaga] * 3 + [StoreUnavailable] + [StoredSaga] * 2
 
 
 async def cancelled_with(scope: trio.CancelScope, call: Callable[[], Awaitable[None]]) -> None:
