@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from nexus.deployment.blueprint import Expunged
+from nexus.deployment.nexus_states import goal_state
 
 if TYPE_CHECKING:
     from nexus.deployment.blueprint import Blueprint, BlueprintZone
@@ -34,7 +35,7 @@ class SagaMoves:
     """Of the generation of who executes the blueprint: it takes them over."""
 
     orphaned: tuple[NexusId, ...]
-    """Of an older generation, whose sagas nobody can run."""
+    """Of a generation before that and before the active one, whose sagas nobody can run."""
 
 
 def own_generation(blueprint: Blueprint, executing: NexusId) -> int:
@@ -51,11 +52,25 @@ def saga_moves(blueprint: Blueprint, executing: NexusId) -> SagaMoves:
     Raises NotInBlueprint.
     """
     generation = own_generation(blueprint, executing)
+    oldest_running = min(generation, blueprint.nexus_generation)
     gone = [zone for zone in expunged_zones(blueprint, ready_for_cleanup=True) if zone.id != executing]
     return SagaMoves(
         reassign_from=tuple(zone.id for zone in gone if zone.zone_type.nexus_generation == generation),
-        orphaned=tuple(zone.id for zone in gone if zone.zone_type.nexus_generation < generation),
+        orphaned=tuple(zone.id for zone in gone if zone.zone_type.nexus_generation < oldest_running),
     )
+
+
+def why_not_to_execute(blueprint: Blueprint, nexus_id: NexusId) -> str | None:
+    """None for a Nexus of the active generation, and for one of an older generation, which drains."""
+    match goal_state(blueprint, nexus_id):
+        case "active" | "quiesced":
+            return None
+        case "not_yet":
+            return f"this Nexus, zone {nexus_id}, is of a generation that is not active yet: it executes nothing so far"
+        case None if blueprint.find_zone(nexus_id) is None:
+            return str(NotInBlueprint(nexus_id, blueprint))
+        case None:
+            return f"this Nexus, zone {nexus_id}, is expunged: it executes nothing any more"
 
 
 def expunged_zones(blueprint: Blueprint, *, ready_for_cleanup: bool) -> list[BlueprintZone]:

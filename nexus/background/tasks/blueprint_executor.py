@@ -2,10 +2,10 @@
 
 The steps are those of upstream's that mean something here, in its order. One that fails is reported as a warning, and
 the others are tried all the same; the next activation is the retry. Every Nexus of the blueprint does all of this, at
-the same time: each step finds done what another has done.
+the same time: each step finds done what another has done, and none begins unless the blueprint is the enabled target.
 
 Details: `{"target_id", "enabled", "execution_error", "needs_saga_recovery", "event_report"}`; of a blueprint that is
-not to be executed the first two only.
+not to be executed the first two only, and of one that is not for this Nexus to execute `error` with them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from nexus.db.blueprint_target import lock_target
+from nexus.db.blueprint_target import lock_target, read_target
 from nexus.db.deployed_dns import deploy_dns, lock_dns
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.nexus_states import delete_nexus_states, insert_nexus_states
@@ -28,6 +28,7 @@ from nexus.deployment.execution import (
     expunged_zones,
     own_generation,
     saga_moves,
+    why_not_to_execute,
 )
 from nexus.saga.errors import SagaError
 from nexus.saga.ids import SecId
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from nexus.background.activator import Activator, Watch
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
-    from nexus.deployment.blueprint import Blueprint
+    from nexus.deployment.blueprint import Blueprint, BlueprintTarget
     from nexus.deployment.loaded import LoadedBlueprint
     from nexus.ids import NexusId
     from nexus.quiesce.gate import QuiesceGate
@@ -48,10 +49,10 @@ if TYPE_CHECKING:
 
 
 class NotTheTarget(Exception):
-    """Another blueprint has become the target meanwhile. Executing that is for the next activation."""
+    """Another blueprint has become the target meanwhile, or it was disabled. The next activation goes by that."""
 
     def __init__(self, blueprint: Blueprint) -> None:
-        super().__init__(f"blueprint {blueprint.id} is not the target any more")
+        super().__init__(f"blueprint {blueprint.id} is not the target any more, or not to be executed any more")
 
 
 class BlueprintExecutor:
@@ -88,11 +89,10 @@ class BlueprintExecutor:
             return {"error": "no blueprint"}
         self._quiesce.see(loaded.blueprint)
         details: dict[str, object] = {"target_id": loaded.target.target_id, "enabled": loaded.target.enabled}
-        own = loaded.blueprint.find_zone(self._nexus_id)
-        if own is not None and not own[1].in_service:
-            # Whoever takes over this Nexus' sagas may have done so already, and nothing else is for it to do any more.
+        if reason := why_not_to_execute(loaded.blueprint, self._nexus_id):
+            # Whoever takes over the sagas of an expunged Nexus may have done so already.
             await self._sec.check_claims()
-            return {**details, "error": f"this Nexus, zone {self._nexus_id}, is expunged: it executes nothing any more"}
+            return {**details, "error": reason}
         if not loaded.target.enabled:
             return details
         reassigned, report = await self._execute(loaded.blueprint)
@@ -159,11 +159,17 @@ class BlueprintExecutor:
 
     async def _clean_up_expunged(self, blueprint: Blueprint) -> str:
         gone = [zone.id for zone in expunged_zones(blueprint, ready_for_cleanup=True)]
-        deleted = await self._pool.transaction(lambda connection: delete_nexus_states(connection, gone))
+
+        async def delete(connection: Connection) -> int:
+            await _lock_target(connection, blueprint)
+            return await delete_nexus_states(connection, gone)
+
+        deleted = await self._pool.transaction(delete)
         return _count(deleted, "db_metadata_nexus record", "deleted")
 
     async def _reassign_sagas(self, blueprint: Blueprint) -> tuple[int, str]:
         quiesce = self._quiesce
+        await self._check_target(blueprint)
         moves = saga_moves(blueprint, self._nexus_id)
         quiesce.sagas = quiesce.sagas.reassignment_started()
         if not moves.reassign_from:
@@ -189,6 +195,7 @@ class BlueprintExecutor:
         return len(adoption.moved), said
 
     async def _abandon_orphans(self, blueprint: Blueprint) -> str:
+        await self._check_target(blueprint)
         moves = saga_moves(blueprint, self._nexus_id)
         if not moves.orphaned:
             return "no expunged Nexus of an older generation is ready for cleanup"
@@ -198,11 +205,21 @@ class BlueprintExecutor:
             self._log.warning("orphaned sagas abandoned", count=len(given_up.abandoned))
         return _count(len(given_up.abandoned), "saga", "abandoned")
 
+    async def _check_target(self, blueprint: Blueprint) -> None:
+        """Before a step that is not one transaction with it. Raises NotTheTarget."""
+        _check_target(await self._pool.transaction(read_target), blueprint)
+
 
 async def _lock_target(connection: Connection, blueprint: Blueprint) -> None:
     """Raises NotTheTarget."""
-    current = await lock_target(connection)
-    if current.target.target_id != blueprint.id:
+    _check_target((await lock_target(connection)).target, blueprint)
+
+
+def _check_target(current: BlueprintTarget, blueprint: Blueprint) -> None:
+    """That what is executed is the target still, and to be executed, raises NotTheTarget otherwise. So a Nexus that was
+    stopped for long, and is expunged now, does nothing by what it knew.
+    """
+    if current.target_id != blueprint.id or not current.enabled:
         raise NotTheTarget(blueprint)
 
 

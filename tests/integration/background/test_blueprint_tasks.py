@@ -16,6 +16,7 @@ import trio
 from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
 
 from nexus.background.activator import Activator, Watch
+from nexus.background.tasks.blueprint_executor import BlueprintExecutor, NotTheTarget
 from nexus.background.tasks.blueprint_loader import BlueprintLoader
 from nexus.background.tasks.blueprint_planner import BlueprintPlanner
 from nexus.background.tasks.expunged_zone_watcher import ExpungedZoneWatcher
@@ -27,19 +28,24 @@ from nexus.db.rack import initialize_rack
 from nexus.db.reconfigurator_config import insert_config
 from nexus.db.sleds import expunge_sled
 from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigParam, ReconfiguratorConfigView
-from nexus.deployment.edits import AddNexusZone, ExpungeZone
+from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeZone
+from nexus.deployment.execution import EventReport
 from nexus.deployment.loaded import LoadedBlueprint
 from nexus.deployment.own_zone import NexusExpunged
 from nexus.errors import InvalidRequest
 from nexus.ids import NexusId, RackId
+from nexus.quiesce.gate import QuiesceGate
 from nexus.rack import NexusZone
+from nexus.saga.ids import SecId
+from nexus.saga.store import Abandonment, Adoption
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.deployment.edits import Edit
+    from nexus.saga.errors import SagaLost
 
 LOG = structlog.get_logger()
 THIRD = NexusZone(NexusId(UUID(int=3)), FIRST_SLED, "127.0.0.1:9", "100::3")
@@ -172,3 +178,75 @@ async def test_an_expunged_nexus_plans_and_watches_nothing(database_url: str) ->
             )
             assert await watcher.activate() == refused
         assert await target_of(pool) == target
+
+
+class NoSec:
+    """Has no sagas to move, and says who wanted to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, list[SecId]]] = []
+
+    async def adopt(self, expunged: Sequence[SecId]) -> Adoption:
+        self.calls.append(("adopt", list(expunged)))
+        return Adoption(())
+
+    async def abandon_orphans(self, orphaned: Sequence[SecId], *, comment: str) -> Abandonment:
+        self.calls.append(("abandon", list(orphaned)))
+        return Abandonment(())
+
+    async def check_claims(self) -> list[SagaLost]:
+        return []
+
+
+def executor(pool: Pool, nexus_id: NexusId, loaded: LoadedBlueprint, sec: NoSec) -> BlueprintExecutor:
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    return BlueprintExecutor(
+        nexus_id,
+        pool=pool,
+        sec=sec,  # type: ignore[arg-type]
+        quiesce=QuiesceGate(nexus_id, now=now),
+        loaded=Watch(loaded),
+        recovery=Activator(),
+        dns=(),
+        log=LOG,
+        now=now,
+    )
+
+
+async def test_a_nexus_whose_generation_is_not_active_leaves_sagas_to_those_that_live(database_url: str) -> None:
+    async with rack(database_url) as pool:
+        target = await make_target(pool, AddNexusZone(THIRD, 2), ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
+        sec = NoSec()
+        details = await executor(pool, NexusId(THIRD.id), target, sec).activate()
+        assert details["error"] == (
+            f"this Nexus, zone {THIRD.id}, is of a generation that is not active yet: it executes nothing so far"
+        )
+        assert sec.calls == []
+        assert "error" not in await executor(pool, FIRST_NEXUS, target, sec).activate()
+        assert sec.calls == [("adopt", [SecId(SECOND_NEXUS)])]
+
+
+@pytest.mark.parametrize("disabled", [False, True], ids=["another target", "the target disabled"])
+async def test_nothing_is_done_by_what_is_the_target_no_more(database_url: str, disabled: bool) -> None:
+    """Not even by a Nexus that was stopped meanwhile, and is itself expunged."""
+    async with rack(database_url) as pool:
+        add = (AddNexusZone(THIRD, 2), BumpNexusGeneration(), ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
+        stale = await make_target(pool, *add)
+        if disabled:
+            now = datetime.now(UTC)
+            change = partial(set_target_enabled, target_id=stale.target.target_id, enabled=False, now=now)
+            await pool.transaction(change)
+        else:
+            await make_target(pool, ExpungeZone(FIRST_NEXUS))
+        sec = NoSec()
+        for nexus_id in (FIRST_NEXUS, NexusId(THIRD.id)):
+            report = (await executor(pool, nexus_id, stale, sec).activate())["event_report"]
+            assert isinstance(report, EventReport)
+            said = {(step.outcome, step.message) for step in report.steps}
+            assert said == {("warning", str(NotTheTarget(stale.blueprint)))}
+        assert sec.calls == []
+        with psycopg.connect(database_url) as connection:
+            left = connection.execute("SELECT FROM db_metadata_nexus WHERE nexus_id = %s", (SECOND_NEXUS,)).fetchone()
+        assert left is not None
