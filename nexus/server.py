@@ -44,6 +44,7 @@ from nexus.login import Logins
 from nexus.notify import Notifier
 from nexus.quiesce.gate import QuiesceGate
 from nexus.quiesce.sequence import QuiesceSequence
+from nexus.saga.errors import SecSuperseded
 from nexus.saga.ids import SecId
 from nexus.saga.postgres import PostgresSecStore
 from nexus.saga.sec import Sec
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from dropshot.address import SocketAddr
     from dropshot.logging import Log
     from nexus.config import DropshotConfig, NexusConfig
+    from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.sagas.catalog import SagaCatalog
 
@@ -85,8 +87,8 @@ async def serve_until_signalled(config: NexusConfig, log: Log) -> None:
 async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> None:
     """Run a Nexus until cancelled.
 
-    Raises StartupError if one of its addresses or saga modules cannot be had, Superseded if another process of its id
-    is started.
+    Raises StartupError if one of its addresses or saga modules cannot be had or its zone is expunged, Superseded if
+    another process of its id is started.
     """
     startup = Startup(log=log, notifier=notifier)
     try:
@@ -114,6 +116,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                         config,
                         startup,
                         pool,
+                        incarnation,
                         internal_address=internal_address,
                         external=external_address.address,
                         log=log,
@@ -270,27 +273,35 @@ async def _put_in_service(
     config: NexusConfig,
     startup: Startup,
     pool: Pool,
+    incarnation: Incarnation,
     *,
     internal_address: SocketAddr,
     external: SocketAddr,
     log: Log,
 ) -> None:
+    """Raises StartupError if this Nexus is expunged, Superseded if another process of its id is started."""
     nexus_id = NexusId(config.deployment.id)
+
+    async def put(connection: Connection) -> list[str]:
+        await incarnation.guard(connection)
+        return await put_in_service(
+            connection,
+            nexus_id,
+            internal_address=internal_address,
+            external_ip=external.host,
+            now=datetime.now(UTC),
+        )
 
     async def record() -> str | None:
         try:
-            changes = await pool.transaction(
-                lambda connection: put_in_service(
-                    connection,
-                    nexus_id,
-                    internal_address=internal_address,
-                    external_ip=external.host,
-                    now=datetime.now(UTC),
-                )
-            )
+            changes = await pool.transaction(put)
         except (DatabaseUnavailable, psycopg.OperationalError) as exc:
             return _database_trouble(exc, pool)
-        except (NexusExpunged, EditRefused) as exc:
+        except SecSuperseded:
+            await incarnation.watch(dispelled=lambda: None)
+        except NexusExpunged as exc:
+            raise StartupError(f"this Nexus is expunged, and never comes back: {exc} (deployment.id)") from None
+        except EditRefused as exc:
             return f"a zone of its own: {exc}"
         log.info("nexus zone in service", changes=", ".join(changes) or "none")
         return None

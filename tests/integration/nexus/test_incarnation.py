@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import trio
 from database_proxy import proxied
-from nexus_lab import World, world
+from nexus_lab import SECOND, World, world
 from saga_lab import KeptLog
 
 from dropshot.exception_groups import leaves
@@ -28,6 +28,8 @@ from nexus.saga.postgres import PostgresSecStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from dropshot.logging import Log
 
 SEC_ID = SecId(UUID(int=0xE6))
 SERIALIZABLE = "?options=-c%20default_transaction_isolation%3Dserializable"
@@ -204,3 +206,26 @@ async def test_an_older_nexus_ends_and_the_newer_goes_on(
             assert claims == [("created",), ("recovered",)]
             processes = connection.execute("SELECT sec_id, incarnation, pid FROM sec_process").fetchall()
             assert processes == [(newer.id, 2, os.getpid())]
+
+
+async def test_a_superseded_nexus_leaves_blueprint_and_dns_as_they_are(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of its id is started just before it would write where it listens."""
+    enter = Incarnation.enter
+
+    async def enter_and_be_superseded(pool: Pool, sec_id: SecId, *, log: Log) -> Incarnation:
+        mine = await enter(pool, sec_id, log=log)
+        await enter(pool, sec_id, log=log)
+        return mine
+
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        monkeypatch.setattr(Incarnation, "enter", enter_and_be_superseded)
+        with pytest.raises(ExceptionGroup) as caught:
+            async with w.nexus(SECOND):
+                await trio.sleep_forever()
+        assert [type(error) for error in leaves(caught.value)] == [Superseded]
+        with psycopg.connect(database_url) as connection:
+            assert connection.execute("SELECT count(*) FROM bp_target").fetchall() == [(1,)]

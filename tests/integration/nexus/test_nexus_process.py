@@ -15,6 +15,7 @@ from nexus_lab import FIRST, SECOND, Nexus, world
 
 from dropshot import client
 from dropshot.address import SocketAddr
+from dropshot.exception_groups import leaves
 from nexus.config import DropshotConfig
 from nexus.server import StartupError
 from simstack.dns.config import SRV
@@ -378,7 +379,7 @@ async def test_another_nexus_gets_into_dns_and_one_that_moves_is_found_again(dat
         assert [record.data for record in external_zone.records[f"{SILO_NAME}.sys"]] == ["127.0.0.1", "100::1"]
 
 
-async def test_an_expunged_nexus_waits_and_says_why(database_url: str) -> None:
+async def test_an_expunged_nexus_ends_and_says_why(database_url: str) -> None:
     async with world(database_url) as w, w.nexus() as first:
         await w.initialize_rack(first)
         await first.ready()
@@ -389,8 +390,13 @@ async def test_an_expunged_nexus_waits_and_says_why(database_url: str) -> None:
         made = json.loads((await first.request("POST", f"/experimental/blueprints/{target}/edit", edits)).body)["id"]
         wanted = {"target_id": made, "enabled": True}
         assert (await first.request("POST", "/deployment/blueprints/target", wanted)).status == 200
-        async with w.nexus(SECOND) as second:
-            await second.news.wait_for_status(f"a zone of its own: zone {SECOND} is expunged in blueprint ")
+        with pytest.raises(ExceptionGroup) as caught:
+            async with w.nexus(SECOND):
+                await trio.sleep_forever()
+        (ended,) = leaves(caught.value)
+        assert isinstance(ended, StartupError)
+        assert str(ended).startswith(f"this Nexus is expunged, and never comes back: zone {SECOND} is expunged in ")
+        assert str(ended).endswith("a new Nexus needs another id (deployment.id)")
 
 
 async def test_a_database_of_another_rack_is_waited_out(database_url: str) -> None:
