@@ -110,6 +110,13 @@ class InjectionView(msgspec.Struct, frozen=True):
     fired: bool
 
 
+class WaitingSaga(msgspec.Struct, frozen=True):
+    """A running saga in the memory of its Nexus that does not go on there, and why."""
+
+    id: UUID
+    waiting_for: str
+
+
 class SagaClaim(msgspec.Struct, frozen=True):
     """`reason` is why the claim was taken: created, recovered, adopted, injected or abandoned."""
 

@@ -14,7 +14,7 @@ import trio
 
 from dropshot.app import current_request, no_content, path_uuid, read_json, reply
 from nexus.api.experimental_types import CreatedSagas, CreateSagas, EditBlueprint, Injection, ReleasedNodes, ReleaseSaga
-from nexus.api.saga_views import injection, saga_details_view, saga_type_view
+from nexus.api.saga_views import injection, saga_details_view, saga_type_view, waiting_saga_views
 from nexus.db.child_blueprints import store_edited_blueprint
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.saga_history import list_claims
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from quart_trio.wrappers import TrioResponse
 
     from dropshot.app import App
+    from nexus.api.experimental_types import WaitingSaga
     from nexus.db.saga_reads import ClaimRecord
     from nexus.ids import NexusId
     from nexus.startup import Startup
 
 HISTORY_TIMEOUT_S = 1.0
+SAGAS_AT_ONCE = 1_000
+"""Looked at without a pause: a few milliseconds."""
 
 
 def add_experimental_routes(app: App, startup: Startup, *, nexus_id: NexusId) -> None:
@@ -74,6 +77,17 @@ def _add_saga_routes(app: App, startup: Startup) -> None:
             raise
         injections = [injection(each) for each in wanted.injections]
         return reply(CreatedSagas([*await create_sagas(services.sec, dags, injections=injections)]))
+
+    @app.get("/experimental/waiting-sagas")
+    async def waiting_saga_list() -> TrioResponse:
+        sec = startup.services.sec
+        waiting: list[WaitingSaga] = []
+        after: SagaId | None = None
+        while page := sec.sagas(after=after, limit=SAGAS_AT_ONCE):
+            waiting += waiting_saga_views(page)
+            after = page[-1].saga_id
+            await trio.lowlevel.checkpoint()
+        return reply(waiting)
 
     @app.get("/experimental/sagas/<saga_id>")
     async def saga_details(saga_id: str) -> TrioResponse:

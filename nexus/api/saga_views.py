@@ -18,6 +18,7 @@ from nexus.api.experimental_types import (
     SagaDetails,
     SagaNode,
     SagaTypeView,
+    WaitingSaga,
 )
 from nexus.saga import action_error
 from nexus.saga.execution import SagaFailed, SagaStuck, SagaSucceeded
@@ -54,6 +55,14 @@ if TYPE_CHECKING:
 
 def saga_view(status: SagaStatus) -> types.Saga:
     return types.Saga(status.saga_id, _state(status.state))
+
+
+def waiting_saga_views(statuses: Iterable[SagaStatus]) -> list[WaitingSaga]:
+    return [
+        WaitingSaga(status.saga_id, status.state.waiting_for)
+        for status in statuses
+        if isinstance(status.state, SagaRunning) and status.state.waiting_for is not None
+    ]
 
 
 def saga_type_view(saga_type: AnySagaType, sample: SagaDag | None) -> SagaTypeView:

@@ -149,6 +149,20 @@ def _saga_summary(item: object) -> SagaSummary | Unreadable:
             return Unreadable("a saga has an id and a state", json.dumps(item))
 
 
+def list_waiting_sagas() -> Request:
+    """The running ones of this Nexus that do not go on there."""
+    return Request("GET", "/experimental/waiting-sagas")
+
+
+def decode_waiting_sagas(body: bytes) -> list[str]:
+    """Their ids."""
+    match _json(body):
+        case list(items) if all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in items):
+            return [item["id"] for item in items]
+        case _:
+            raise UnexpectedAnswer(f"expected a list of sagas that wait, got {_excerpt(body)}")
+
+
 def create_demo_saga() -> Request:
     return Request("POST", "/demo-saga")
 
@@ -255,11 +269,15 @@ def decode_json(body: bytes, type_: type[T]) -> T:
         raise UnexpectedAnswer(f"{error}: {_excerpt(body)}") from None
 
 
-def _json_object(body: bytes) -> dict[str, object]:
+def _json(body: bytes) -> object:
     try:
-        value = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise UnexpectedAnswer(f"{error}: {_excerpt(body)}") from None
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    value = _json(body)
     if not isinstance(value, dict):
         raise UnexpectedAnswer(f"expected a JSON object, got {_excerpt(body)}")
     return value

@@ -187,7 +187,13 @@ def test_sagas() -> None:
         "-w nexus sagas demo-complete 00000000-0000-4000-8000-000000000503",
     ]
     with canned.serve() as url:
-        check_golden("omdb/sagas.txt", Redactor().redact_ports(transcript(commands, environ={"OMDB_NEXUS_URL": url})))
+        environ = {"OMDB_NEXUS_URL": url}
+        text = transcript(commands, environ=environ)
+        waiting = {"id": SAGAS[0][0], "waiting_for": "actions not registered here: diamond.boot"}
+        for answer in ([], [waiting]):
+            canned.answers["GET /experimental/waiting-sagas"] = (200, answer)
+            text += "\n" + transcript(["nexus sagas list"], environ=environ)
+    check_golden("omdb/sagas.txt", Redactor().redact_ports(text))
 
 
 DIAMOND = [

@@ -82,6 +82,31 @@ async def test_sagas_by_name(database_url: str, tmp_path: Path, monkeypatch: pyt
     sys.modules.pop("my_greetings")
 
 
+UNENDING = SOURCE.replace('return f"hello {context.params.to}"', "import trio; await trio.sleep_forever()")
+
+
+async def test_sagas_whose_code_is_gone_are_listed_as_waiting(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_unending.py").write_text(UNENDING)
+    monkeypatch.syspath_prepend(tmp_path)
+    path = "/experimental/waiting-sagas"
+    async with world(database_url) as w:
+        async with w.nexus(sagas=SagasConfig(modules=("my_unending",))) as nexus:
+            await w.initialize_rack(nexus)
+            await nexus.ready()
+            wanted = {"name": "greeting", "params": {"to": "you"}}
+            (saga_id,) = json.loads((await nexus.request("POST", "/experimental/sagas", wanted)).body)["saga_ids"]
+            await nexus.request("POST", "/experimental/sagas", {"name": "demo"})
+            assert json.loads((await nexus.request("GET", path)).body) == []
+        async with w.nexus() as nexus:
+            await nexus.ready()
+            await nexus.recovered()
+            reason = "actions not registered here: greeting.greet"
+            assert json.loads((await nexus.request("GET", path)).body) == [{"id": saga_id, "waiting_for": reason}]
+    sys.modules.pop("my_unending")
+
+
 async def test_only_so_many_finished_sagas_stay_in_memory(database_url: str) -> None:
     async with world(database_url) as w, w.nexus(sagas=SagasConfig(finished_in_memory=2)) as nexus:
         await w.initialize_rack(nexus)
