@@ -87,10 +87,9 @@ class Injections:
         node_id = execution.dag.find(injection.node_name)
         if node_id is None:
             names = [execution.dag.node_name(NodeId(index)) for index in range(len(execution.dag.nodes))]
-            (nearest,) = difflib.get_close_matches(injection.node_name, names, n=1, cutoff=0.0)
-            raise InjectionRefused(
-                f'saga {execution.saga_id} has no node "{injection.node_name}"; the nearest is "{nearest}"'
-            )
+            close = difflib.get_close_matches(injection.node_name, names, n=1)
+            known = f'the nearest is "{close[0]}"' if close else f"those it has are {', '.join(names)}"
+            raise InjectionRefused(f'saga {execution.saga_id} has no node "{injection.node_name}"; {known}')
         if not isinstance(injection, CrashAt) and not isinstance(execution.dag.nodes[node_id], ActionNode):
             raise InjectionRefused(f'node "{injection.node_name}" calls nothing')
         if isinstance(injection, Repeat) and not 2 <= injection.times <= MAX_REPEATS:

@@ -181,7 +181,8 @@ async def test_injected_while_held(autojump_clock: trio.testing.MockClock) -> No
             (Fail("a", "action"), 'too late to fail the action of "a": the node\'s status is "started"'),
             (Repeat("a", "action", 2), "too late"),
             (CrashAt("a", E.STARTED, "before"), "too late"),
-            (Fail("x", "action"), 'has no node "x"'),
+            (Fail("x", "action"), 'has no node "x"; those it has are a, b, '),
+            (Fail("aa", "action"), 'has no node "aa"; the nearest is "a"'),
             (Fail("(start node)", "action"), "calls nothing"),
             (Repeat("b", "action", 1), "is made 2 to 1000 times"),
         ):
