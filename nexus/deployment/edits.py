@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from nexus.ids import BlueprintId
 
 
+NO_NEXUS_LEFT = (
+    "no Nexus of the active generation would be left in service, and so none that could change the target again; add"
+    " one first"
+)
+
+
 class EditRefused(Exception):
     """The edit makes no sense in this blueprint. One sentence for the user."""
 
@@ -99,6 +105,8 @@ def child(parent: Blueprint, metadata: ChildMetadata, edits: Iterable[Edit] = ()
     )
     for edit in edits:
         blueprint = _edited(blueprint, edit)
+    if parent.active_nexuses() and not blueprint.active_nexuses():
+        raise EditRefused(NO_NEXUS_LEFT)
     return blueprint
 
 

@@ -1,7 +1,7 @@
 """What must hold between the target and the blueprint that takes its place. Pure.
 
-Nothing that is gone comes back, nothing vanishes without being expunged, and generations only rise. Every edit keeps to
-it; this is for blueprints that come from elsewhere, by import.
+Nothing that is gone comes back, nothing vanishes without being expunged, generations only rise, and a Nexus is left.
+Every edit keeps to it; this is for blueprints that come from elsewhere, by import.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexus.deployment.blueprint import Expunged
+from nexus.deployment.edits import NO_NEXUS_LEFT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,8 @@ def objections(target: Blueprint, successor: Blueprint) -> Iterator[str]:
             yield f"zone {zone.id} is on another sled"
         elif _comes_back(zone, found[1]):
             yield f"zone {zone.id}, which is expunged, comes back"
+    if target.active_nexuses() and not successor.active_nexuses():
+        yield NO_NEXUS_LEFT
 
 
 def _comes_back(zone: BlueprintZone, later: BlueprintZone) -> bool:

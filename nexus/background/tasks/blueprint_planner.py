@@ -2,7 +2,7 @@
 
 Details, by `status`: `disabled`; `limit_reached` with `limit`; `unchanged` with `parent_blueprint_id`; `targeted` with
 `parent_blueprint_id`, `blueprint_id` and `comment`. All but the first have `blueprint_count` and `limit`, too.
-An expunged Nexus plans nothing: `error`.
+`error` at an expunged Nexus, which plans nothing, and where the plan would leave no Nexus.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from nexus.db.blueprints import count_blueprints
 from nexus.db.sleds import list_expunged_sleds
 from nexus.db.target_edits import edit_target
 from nexus.deployment.blueprint import FromPlanner
+from nexus.deployment.edits import EditRefused
 from nexus.deployment.own_zone import NexusExpunged, refuse_expunged
 from nexus.deployment.planner import plan
 from nexus.ids import BlueprintId
@@ -87,7 +88,7 @@ class BlueprintPlanner:
 
         try:
             details = await self._pool.transaction(change_target)
-        except NexusExpunged as error:
+        except (NexusExpunged, EditRefused) as error:
             return {"error": str(error)}
         if details["status"] == "targeted":
             self._loader.activate()

@@ -82,10 +82,15 @@ async def test_a_zone_is_expunged_by_an_edit_and_the_target_follows(database_url
         await nexus.ready()
         api = Api(nexus, check_openapi)
         first = (await api("GET", TARGET))["target_id"]
-        edits = [{"edit": "expunge_zone", "zone_id": str(FIRST), "ready_for_cleanup": True}]
+        other_id = UUID(int=2)
+        other = {"id": other_id, "sled_id": SLED_IDS[1], "internal_address": "[::1]:9", "external_ip": "100::1"}
+        edits = [
+            {"edit": "add_nexus_zone", "zone": other},
+            {"edit": "expunge_zone", "zone_id": FIRST, "ready_for_cleanup": True},
+        ]
         made = await api("POST", f"/experimental/blueprints/{first}/edit", {"edits": edits})
         assert made["parent_blueprint_id"] == first
-        assert made["comment"] == f"expunged zone {FIRST}"
+        assert made["comment"] == f"added Nexus zone {other_id}; expunged zone {FIRST}"
         assert made["creator"] == str(FIRST)
         (zone,) = made["sleds"][str(SLED_IDS[0])]["zones"]
         assert zone["disposition"] == {"kind": "expunged", "as_of_generation": 2, "ready_for_cleanup": True}
@@ -115,7 +120,7 @@ async def test_a_zone_is_expunged_by_an_edit_and_the_target_follows(database_url
             "Conflict",
             f"blueprint {made['id']} is the current target and cannot be deleted",
         )
-        assert await api.refused("POST", f"/experimental/blueprints/{made['id']}/edit", {"edits": edits}) == (
+        assert await api.refused("POST", f"/experimental/blueprints/{made['id']}/edit", {"edits": edits[1:]}) == (
             400,
             "InvalidRequest",
             f"zone {FIRST} is expunged already",

@@ -9,7 +9,14 @@ import msgspec
 import pytest
 from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, edited_child
 
-from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeSled, ExpungeZone
+from nexus.deployment.edits import (
+    NO_NEXUS_LEFT,
+    AddNexusZone,
+    BumpNexusGeneration,
+    EditRefused,
+    ExpungeSled,
+    ExpungeZone,
+)
 from nexus.deployment.succession import objections
 from nexus.ids import NexusId, SledId
 from nexus.rack import NexusZone
@@ -64,3 +71,19 @@ def test_a_zone_stays_on_its_sled() -> None:
     empty = msgspec.structs.replace(INITIAL.sleds[SECOND_SLED], zones=())
     moved = msgspec.structs.replace(INITIAL, sleds={FIRST_SLED: fuller, SECOND_SLED: empty})
     assert list(objections(INITIAL, moved)) == [f"zone {SECOND_NEXUS} is on another sled"]
+
+
+def test_a_nexus_of_the_active_generation_is_left() -> None:
+    first = msgspec.structs.replace(
+        INITIAL.sleds[FIRST_SLED].zones[0], disposition=EXPUNGED.sleds[SECOND_SLED].zones[0].disposition
+    )
+    sled = msgspec.structs.replace(INITIAL.sleds[FIRST_SLED], zones=(first,), sled_agent_generation=2)
+    successor = msgspec.structs.replace(EXPUNGED, sleds={**EXPUNGED.sleds, FIRST_SLED: sled})
+    assert list(objections(EXPUNGED, successor)) == [NO_NEXUS_LEFT]
+
+
+@pytest.mark.parametrize("last", [ExpungeZone(FIRST_NEXUS), ExpungeSled(FIRST_SLED)])
+def test_no_edit_takes_away_the_last_one(last: ExpungeZone | ExpungeSled) -> None:
+    with pytest.raises(EditRefused, match="no Nexus of the active generation would be left in service"):
+        edited_child(EXPUNGED, last, number=3)
+    assert edited_child(EXPUNGED, AddNexusZone(THIRD), last, number=3).active_nexuses() == [THIRD]
