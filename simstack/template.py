@@ -205,7 +205,7 @@ class ClusterSource:
                 pass
             if process.poll() is None and stop is not None:
                 process.kill()
-            copied = process.wait() == 0
+            copied = process.wait() == 0 and not (stop is not None and stop.is_set())
         except BaseException:
             process.kill()
             process.wait()

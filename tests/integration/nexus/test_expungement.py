@@ -91,7 +91,8 @@ async def test_its_sagas_go_on_elsewhere(database_url: str) -> None:
         await edit_target(first, {"edit": "expunge_zone", "zone_id": SECOND})
         await first.eventually("GET", "/sagas", states((saga_id, "running")))
         await first.eventually("GET", "/bgtasks/view/saga_recovery", lambda answer: saga_id.encode() in answer.body)
-        await post(first, f"/demo-saga/{demo_saga_id}/complete")
+        # Until its action waits here the answer is a 503 that says so.
+        await first.eventually("POST", f"/demo-saga/{demo_saga_id}/complete", lambda answer: answer.status == 204)
         await first.eventually("GET", "/sagas", states((saga_id, "succeeded")))
         await eventually(lambda: names(w) == {str(FIRST)})
         assert rows(database_url, "SELECT claim, sec_id, adopt_generation, reason FROM saga_claim ORDER BY claim") == [
@@ -112,7 +113,7 @@ async def test_one_that_lives_on_gives_them_up(database_url: str) -> None:
         await first.eventually("GET", "/sagas", states((saga_id, "running")))
         await post(second, "/bgtasks/activate", {"bgtask_names": ["blueprint_loader"]})
         await second.eventually("GET", "/sagas", states())
-        await post(first, f"/demo-saga/{demo_saga_id}/complete")
+        await first.eventually("POST", f"/demo-saga/{demo_saga_id}/complete", lambda answer: answer.status == 204)
         await first.eventually("GET", "/sagas", states((saga_id, "succeeded")))
         written = rows(database_url, "SELECT DISTINCT creator, claim FROM saga_node_event ORDER BY claim")
         assert written == [(SECOND, 1), (FIRST, 3)]
