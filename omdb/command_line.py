@@ -70,8 +70,9 @@ def check_settings(line: CommandLine) -> None:
     """Raises UsageError for an option that the command does not have, or a value that is none of its choices."""
     for option in OPTIONS:
         if line.settings.has(option) and line.path and not option.accepted_under(line.path):
-            groups = " and ".join(f"`{' '.join(('omdb', *scope))}`" for scope in option.scopes)
-            raise UsageError(f"Option {option.name} is for the commands of {groups}.")
+            groups = [f"`{' '.join(('omdb', *scope))}`" for scope in option.scopes]
+            groups[-2:] = [" and ".join(groups[-2:])]
+            raise UsageError(f"Option {option.name} is for the commands of {', '.join(groups)}.")
         value = line.settings[option]
         if option.choices and value not in option.choices:
             choices = ", ".join(option.choices)

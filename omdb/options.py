@@ -79,7 +79,7 @@ DB_URL = Option(
     "The control plane's database, as postgresql://root@[::1]:PORT/omicron. Else it is looked up in DNS.",
     metavar="URL",
     env="OMDB_DB_URL",
-    scopes=(("db",), ("nexus", "sleds")),
+    scopes=(("db",), ("reconfigurator",), ("nexus", "sleds")),
 )
 FETCH_LIMIT = Option(
     "--fetch-limit",

@@ -28,6 +28,21 @@ It may be that what omdb prints of this database is wrong, or that commands
 fail.  An omdb of the release that made the schema does not have this trouble."""
 
 
+class Progress:
+    __slots__ = ("_stream", "_what")
+
+    def __init__(self, what: str, stream: TextIO) -> None:
+        self._what = what
+        self._stream = stream
+
+    def __enter__(self) -> None:
+        self._stream.write(f"{printable(self._what)} ... ")
+        self._stream.flush()
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        self._stream.write("failed\n" if failure else "done\n")
+
+
 class Session:
     """One run of one command. Data goes to `stdout`; notes, warnings and the log go to `stderr`.
 
@@ -77,6 +92,11 @@ class Session:
         """As `note`, in the colour of danger."""
         self._stdout.flush()
         self._warnings.write([line((printable(each), "failed")) for each in text.split("\n")])
+
+    def progress(self, what: str) -> Progress:
+        """Say that something has begun, and on the same line how it ended. A context manager."""
+        self._stdout.flush()
+        return Progress(what, self._stderr)
 
     @property
     def has_terminal(self) -> bool:

@@ -44,6 +44,7 @@ class Group:
 
 _DB = "omdb.commands.db"
 _NEXUS = "omdb.commands.nexus"
+_RECONFIGURATOR = "omdb.commands.reconfigurator"
 
 ROOT = Group(
     "Look into a running control plane, and nudge it.",
@@ -63,6 +64,7 @@ ROOT = Group(
                     "Which Nexuses may use the database.",
                     {
                         "force-mark-nexus-quiesced": Command(f"{_DB}.db_metadata_force_mark_nexus_quiesced:force_mark"),
+                        "list-nexus": Command(f"{_DB}.db_metadata_ls_nexus:ls_nexus"),
                         "ls-nexus": Command(f"{_DB}.db_metadata_ls_nexus:ls_nexus"),
                     },
                 ),
@@ -155,6 +157,10 @@ ROOT = Group(
                     },
                 ),
             },
+        ),
+        "reconfigurator": Group(
+            "What the control plane is to consist of, as the database says.",
+            {"export": Command(f"{_RECONFIGURATOR}.export:export")},
         ),
     },
 )

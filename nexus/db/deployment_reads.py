@@ -91,7 +91,7 @@ def _target(
     return TargetRecord(version, target, comment)
 
 
-def list_sleds(connection: Connection, *, limit: int) -> list[SledRecord]:
+def list_sleds(connection: Connection, *, limit: int | None) -> list[SledRecord]:
     return [SledRecord(*row) for row in connection.execute(LIST_SLEDS, (limit,)).fetchall()]
 
 

@@ -31,6 +31,10 @@ FIND_VERSION = """
 SELECT version, time_created, creator, comment FROM dns_version WHERE dns_group = %s AND version = %s
 """
 
+FIND_NEWEST_VERSION = """
+SELECT version, time_created, creator, comment FROM dns_version WHERE dns_group = %s ORDER BY version DESC LIMIT 1
+"""
+
 LIST_ZONES = "SELECT id, zone_name FROM dns_zone WHERE dns_group = %s ORDER BY zone_name"
 
 NAMES = """
@@ -87,11 +91,16 @@ def find_version(connection: Connection, group: DnsGroup, version: int) -> Versi
     return None if row is None else VersionRecord(*row)
 
 
+def find_newest_version(connection: Connection, group: DnsGroup) -> VersionRecord | None:
+    row = connection.execute(FIND_NEWEST_VERSION, (group,)).fetchone()
+    return None if row is None else VersionRecord(*row)
+
+
 def list_zones(connection: Connection, group: DnsGroup) -> list[ZoneRecord]:
     return [ZoneRecord(*row) for row in connection.execute(LIST_ZONES, (group,)).fetchall()]
 
 
-def list_names(connection: Connection, zone: ZoneRecord, version: int, *, limit: int) -> Names:
+def list_names(connection: Connection, zone: ZoneRecord, version: int, *, limit: int | None) -> Names:
     """What the zone says as of that version."""
     return _names(connection, NAMES, zone, version, limit)
 
@@ -106,7 +115,7 @@ def list_removed(connection: Connection, zone: ZoneRecord, version: int, *, limi
     return _names(connection, REMOVED, zone, version, limit)
 
 
-def _names(connection: Connection, statement: str, zone: ZoneRecord, version: int, limit: int) -> Names:
+def _names(connection: Connection, statement: str, zone: ZoneRecord, version: int, limit: int | None) -> Names:
     parameters = {"zone": zone.id, "version": version, "limit": limit}
     rows = connection.execute(statement.encode(), parameters).fetchall()
     return [(name, decode_record(f"DNS name {name}", text, tuple[DnsRecord, ...])) for name, text in rows]

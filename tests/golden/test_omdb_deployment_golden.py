@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
 import psycopg
-import structlog
-import trio
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
+from blueprint_lab import FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
 from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, closed_port
 from golden_files import check_golden
 from omdb_driver import transcript
 from redact import Redactor
+from stored_rack import THIRD, filled, golden_of_database
 
 from nexus.api.types import ResultsPage
-from nexus.db.blueprint_target import lock_target, replace_target
-from nexus.db.blueprints import insert_blueprint, read_blueprint
-from nexus.db.deployed_dns import deploy_dns, lock_dns
-from nexus.db.nexus_states import insert_nexus_states
-from nexus.db.pool import open_pool
-from nexus.db.rack import initialize_rack
 from nexus.deployment.blueprint import Blueprint, BlueprintMetadata, BlueprintTarget
 from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigView
 from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeSled, ExpungeZone
-from nexus.ids import NexusId, RackId
-from nexus.rack import NexusZone
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nexus.db.connection import Connection
 
-THIRD_NEXUS = NexusId(UUID("77777777-0000-4000-8000-000000000003"))
-THIRD = NexusZone(THIRD_NEXUS, SECOND_SLED, "[::1]:12240", "100::3")
 EXPUNGED = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS), number=2)
 ENLARGED = edited_child(EXPUNGED, AddNexusZone(THIRD, 2), BumpNexusGeneration(), number=3)
 SHRUNK = edited_child(ENLARGED, ExpungeSled(SECOND_SLED), number=4)
@@ -235,44 +222,6 @@ def test_reconfigurator_config() -> None:
     golden("reconfigurator_config", text)
 
 
-async def fill(url: str) -> None:
-    """A rack whose second Nexus is expunged, whose third one waits for its turn, and whose first blueprint is gone."""
-    async with open_pool(url, log=structlog.get_logger()) as pool:
-
-        async def initialize(connection: Connection) -> None:
-            await initialize_rack(connection, RackId(UUID(int=1)), HANDOFF, nexus_id=FIRST_NEXUS, now=START)
-
-        async def change(connection: Connection) -> None:
-            current = await lock_target(connection)
-            dns = await lock_dns(connection)
-            target = await read_blueprint(connection, current.target.target_id)
-            one = edited_child(target, ExpungeZone(SECOND_NEXUS), AddNexusZone(THIRD, 2), number=2)
-            now = START + timedelta(seconds=2)
-            await replace_target(connection, current, one, now=now)
-            await insert_nexus_states(connection, one, generation=1)
-            await deploy_dns(connection, dns, one, generation=1, creator=str(FIRST_NEXUS), now=now)
-            await insert_blueprint(connection, edited_child(one, number=3))
-            await connection.execute("DELETE FROM blueprint WHERE parent_blueprint_id IS NULL")
-
-        await pool.transaction(initialize)
-        await pool.transaction(change)
-
-
-def filled(database_url: str) -> dict[str, str]:
-    trio.run(fill, database_url)
-    return {"OMDB_DB_URL": database_url}
-
-
-def golden_of_database(name: str, text: str, url: str) -> None:
-    """The id of the rack's first blueprint is another one each time."""
-    text = text.replace(url, "DATABASE-URL").replace(urlsplit(url).netloc.partition("@")[2], "DATABASE-ADDRESS")
-    with psycopg.connect(url) as connection:
-        rows = connection.execute("SELECT blueprint_id FROM bp_target WHERE version = 1").fetchall()
-    for (first,) in rows:
-        text = text.replace(str(first), "<the first blueprint's id>".ljust(36, "."))
-    golden(name, text)
-
-
 def test_what_the_database_has(database_url: str) -> None:
     second = edited_child(INITIAL, number=2).id
     commands = [
@@ -282,6 +231,7 @@ def test_what_the_database_has(database_url: str) -> None:
         "db blueprints show 00000000-0000-4000-8000-00000000dead",
         "db blueprints history",
         "db db-metadata ls-nexus",
+        "db db-metadata list-nexus",
         "db sleds",
         "db sleds -F in-service",
         "db dns show",
@@ -304,6 +254,7 @@ def test_records_that_are_not_what_they_should_be(database_url: str) -> None:
         connection.execute("""UPDATE dns_name SET dns_record_data = '[{"type": "TXT", "data": "x"}]'""")
     second = edited_child(INITIAL, number=2).id
     commands = ["db blueprints list", f"db blueprints show {second}", "db sleds", "db dns names external 2"]
+    commands.append("reconfigurator export nosuch/all.json")
     golden_of_database("db_deployment_odd", transcript(commands, environ=environ), database_url)
 
 

@@ -56,7 +56,7 @@ LAYERS: Mapping[str, Layer] = {
     "nexus.dns_types": layer(external="msgspec"),
     "nexus.rack": layer("dropshot.address nexus.dns_types nexus.ids", external="msgspec"),
     "nexus.nexus_records": layer("nexus.dns_types nexus.ids nexus.rack"),
-    "nexus.deployment": layer("dropshot.address nexus.ids nexus.rack", external="msgspec"),
+    "nexus.deployment": layer("dropshot.address nexus.dns_types nexus.ids nexus.rack", external="msgspec"),
     "nexus.errors": layer("nexus.ids"),
     "nexus.config": layer(f"nexus.config_keys nexus.errors nexus.ids {HTTP}", external="msgspec"),
     "nexus.config_keys": layer(),
@@ -71,6 +71,9 @@ LAYERS: Mapping[str, Layer] = {
     # Looking into what is stored, and repairing sagas: for omdb, on a plain psycopg connection.
     "nexus.db.deployment_reads": layer("nexus.db.unreadable nexus.deployment nexus.ids", external="psycopg"),
     "nexus.db.dns_reads": layer("nexus.db.unreadable nexus.dns_types", external="psycopg"),
+    "nexus.db.reconfigurator_reads": layer(
+        "nexus.db.deployment_reads nexus.db.dns_reads nexus.deployment nexus.dns_types", external="msgspec psycopg"
+    ),
     "nexus.db.unreadable": layer(external="msgspec"),
     "nexus.db.saga_reads": layer("nexus.saga", external="psycopg"),
     "nexus.db.saga_repairs": layer("nexus.db.saga_reads nexus.saga", external="psycopg"),
@@ -104,9 +107,9 @@ LAYERS: Mapping[str, Layer] = {
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(
         "dropshot.address dropshot.release nexus.api.types nexus.clients nexus.db.deployment_reads"
-        " nexus.db.dns_reads nexus.db.nexus_state_repairs nexus.db.saga_reads nexus.db.saga_repairs"
-        " nexus.db.schema_version nexus.db.unreadable nexus.deployment nexus.dns_types nexus.errors nexus.ids"
-        " nexus.saga omdb.render",
+        " nexus.db.dns_reads nexus.db.nexus_state_repairs nexus.db.reconfigurator_reads nexus.db.saga_reads"
+        " nexus.db.saga_repairs nexus.db.schema_version nexus.db.unreadable nexus.deployment nexus.dns_types"
+        " nexus.errors nexus.ids nexus.saga omdb.render",
         external="cyclopts msgspec psycopg rich",
     ),
     "omdb.render": layer(
