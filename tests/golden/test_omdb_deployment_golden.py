@@ -19,14 +19,16 @@ from nexus.api.types import ResultsPage
 from nexus.deployment.blueprint import Blueprint, BlueprintMetadata, BlueprintTarget
 from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigView
 from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeSled, ExpungeZone
+from nexus.ids import NexusId
+from nexus.rack import NexusZone
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
 EXPUNGED = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS), number=2)
 ENLARGED = edited_child(EXPUNGED, AddNexusZone(THIRD, 2), BumpNexusGeneration(), number=3)
-SHRUNK = edited_child(ENLARGED, ExpungeSled(SECOND_SLED), number=4)
+FOURTH = NexusZone(NexusId(UUID("77777777-0000-4000-8000-000000000004")), FIRST_SLED, "[::1]:12250", "100::4")
+SHRUNK = edited_child(ENLARGED, AddNexusZone(FOURTH, 2), ExpungeSled(SECOND_SLED), number=4)
 ALL = (INITIAL, EXPUNGED, ENLARGED, SHRUNK)
 TARGET = BlueprintTarget(
     target_id=EXPUNGED.id, enabled=True, time_made_target=datetime(2024, 8, 12, 20, 1, 2, 500_000, tzinfo=UTC)
