@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 import pytest
 from blueprint_lab import FIRST_NEXUS, INITIAL, SECOND_NEXUS, SECOND_SLED, edited_child
 
-from nexus.deployment.edits import Edit, ExpungeSled, ExpungeZone, MarkReadyForCleanup
+from nexus.deployment.edits import AddNexusZone, Edit, ExpungeSled, ExpungeZone, MarkReadyForCleanup
+from nexus.rack import NexusZone
 from simstack.sled_agent import Blueprint, zones_to_stop
 
-if TYPE_CHECKING:
-    from uuid import UUID
+THIRD = AddNexusZone(NexusZone(UUID(int=3), SECOND_SLED, "[::1]:9", "100::3"))
+"""Somebody must be left in service."""
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     [
         ((), set()),
         ((ExpungeZone(SECOND_NEXUS),), {SECOND_NEXUS}),
-        ((ExpungeZone(SECOND_NEXUS), ExpungeZone(FIRST_NEXUS)), {FIRST_NEXUS, SECOND_NEXUS}),
+        ((THIRD, ExpungeZone(SECOND_NEXUS), ExpungeZone(FIRST_NEXUS)), {FIRST_NEXUS, SECOND_NEXUS}),
         ((ExpungeSled(SECOND_SLED),), set()),
         ((ExpungeZone(SECOND_NEXUS), MarkReadyForCleanup(SECOND_NEXUS)), set()),
     ],
