@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
-import trio
+from blueprint_driver import TARGET, edit_target, eventually, get, names, post
 from nexus_lab import FIRST, SECOND, Nexus, World, world
 
 from nexus.db.nexus_state_repairs import mark_quiesced
@@ -19,29 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dropshot.client import Response
-
-TARGET = "/deployment/blueprints/target"
-
-
-async def get(nexus: Nexus, path: str) -> Any:
-    response = await nexus.request("GET", path)
-    assert response.status == 200, response.body
-    return json.loads(response.body)
-
-
-async def post(nexus: Nexus, path: str, body: object = None) -> Any:
-    response = await nexus.request("POST", path, body)
-    assert response.status in (200, 204), response.body
-    return json.loads(response.body or b"null")
-
-
-async def edit_target(nexus: Nexus, *edits: dict[str, object]) -> str:
-    """Make a child of the target the target; returns its id."""
-    target = await get(nexus, TARGET)
-    child = await post(nexus, f"/experimental/blueprints/{target['target_id']}/edit", {"edits": edits})
-    await post(nexus, TARGET, {"target_id": child["id"], "enabled": True})
-    child_id: str = child["id"]
-    return child_id
 
 
 def states(*expected: tuple[str, str]) -> Callable[[Response], bool]:
@@ -68,17 +45,6 @@ async def two_nexuses(w: World, first: Nexus, second: Nexus) -> None:
 def rows(database_url: str, query: str, *values: object) -> Sequence[tuple[object, ...]]:
     with psycopg.connect(database_url) as connection:
         return connection.execute(query.encode(), values).fetchall()
-
-
-def names(w: World) -> set[str]:
-    """Whom internal DNS has as a Nexus."""
-    (zone,) = w.internal.config.zones
-    return {record.data.target.partition(".")[0] for record in zone.records["_nexus._tcp"]}  # type: ignore[union-attr]
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110  neither database nor DNS is a task to wait for
-        await trio.sleep(0.005)
 
 
 async def test_its_sagas_go_on_elsewhere(database_url: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
 import pytest
 import trio
-from nexus_lab import FIRST, SECOND, Nexus, World, world
+from blueprint_driver import TARGET, edit_target, eventually, get, names, post
+from nexus_lab import FIRST, SECOND, Nexus, world
 
 from dropshot.exception_groups import leaves
 from nexus.quiesce.sagas import REQUESTED
@@ -18,42 +19,9 @@ from nexus.server import StartupError
 from simstack.rack_setup import SLED_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from openapi_check import OpenApi
 
     from dropshot.client import Response
-
-TARGET = "/deployment/blueprints/target"
-
-
-async def get(nexus: Nexus, path: str) -> Any:
-    response = await nexus.request("GET", path)
-    assert response.status == 200, response.body
-    return json.loads(response.body)
-
-
-async def post(nexus: Nexus, path: str, body: object = None) -> Any:
-    response = await nexus.request("POST", path, body)
-    assert response.status in (200, 204), response.body
-    return json.loads(response.body or b"null")
-
-
-async def edit_target(nexus: Nexus, *edits: dict[str, object]) -> None:
-    target = await get(nexus, TARGET)
-    child = await post(nexus, f"/experimental/blueprints/{target['target_id']}/edit", {"edits": edits})
-    await post(nexus, TARGET, {"target_id": child["id"], "enabled": True})
-
-
-def names(w: World) -> set[str]:
-    """Whom internal DNS has as a Nexus."""
-    (zone,) = w.internal.config.zones
-    return {record.data.target.partition(".")[0] for record in zone.records["_nexus._tcp"]}  # type: ignore[union-attr]
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110  neither database nor DNS is a task to wait for
-        await trio.sleep(0.005)
 
 
 async def until_logged(nexus: Nexus, sentence: str, reason: str) -> None:

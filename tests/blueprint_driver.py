@@ -1,0 +1,47 @@
+"""Drives the blueprints of Nexuses in one process, for tests that change what is to run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nexus_lab import Nexus, World
+
+TARGET = "/deployment/blueprints/target"
+
+
+async def get(nexus: Nexus, path: str) -> Any:
+    response = await nexus.request("GET", path)
+    assert response.status == 200, response.body
+    return json.loads(response.body)
+
+
+async def post(nexus: Nexus, path: str, body: object = None) -> Any:
+    response = await nexus.request("POST", path, body)
+    assert response.status in (200, 204), response.body
+    return json.loads(response.body or b"null")
+
+
+async def edit_target(nexus: Nexus, *edits: dict[str, object]) -> str:
+    """Make a child of the target the target; returns its id."""
+    target = await get(nexus, TARGET)
+    child = await post(nexus, f"/experimental/blueprints/{target['target_id']}/edit", {"edits": edits})
+    await post(nexus, TARGET, {"target_id": child["id"], "enabled": True})
+    child_id: str = child["id"]
+    return child_id
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110  neither database nor DNS is a task to wait for
+        await trio.sleep(0.005)
+
+
+def names(w: World) -> set[str]:
+    """Whom internal DNS has as a Nexus."""
+    (zone,) = w.internal.config.zones
+    return {record.data.target.partition(".")[0] for record in zone.records["_nexus._tcp"]}  # type: ignore[union-attr]
