@@ -29,25 +29,29 @@ class NexusExpunged(Exception):
 def place_nexus(
     target: Blueprint, nexus_id: NexusId, *, internal_address: SocketAddr, external_ip: str
 ) -> AddNexusZone | MoveNexusZone | None:
-    """None if nothing is to be changed. Raises NexusExpunged, and EditRefused if there is no sled for a new one.
-
-    A new one is put where rack setup puts all but the first: on the last sled, and, since all of them may listen on one
-    `external_ip`, under an address that tells it apart in DNS if another zone has that one.
-    """
+    """None if nothing is to be changed. Raises NexusExpunged, and EditRefused if there is no sled for a new one."""
     found = target.find_zone(nexus_id)
     if found is None:
-        left = [sled_id for sled_id, sled in target.sleds.items() if sled.state == "active"]
-        if not left:
-            raise EditRefused("every sled is decommissioned")
-        # As rack setup lists them: the last sled has the highest subnet.
-        sled_id = max(left, key=lambda sled_id: target.sleds[sled_id].subnet.net)
-        external_ip = _own_address(target, external_ip)
-        return AddNexusZone(NexusZone(nexus_id, sled_id, str(internal_address), external_ip))
+        return AddNexusZone(new_zone(target, nexus_id, internal_address=internal_address, external_ip=external_ip))
     _, zone = found
     refuse_expunged(target, nexus_id)
     if zone.address != internal_address:
         return MoveNexusZone(nexus_id, str(internal_address))
     return None
+
+
+def new_zone(blueprint: Blueprint, nexus_id: NexusId, *, internal_address: SocketAddr, external_ip: str) -> NexusZone:
+    """Where a Nexus is put that the blueprint does not have. Raises EditRefused if there is no sled for it.
+
+    That is where rack setup puts all but the first: on the last sled, and, since all of them may listen on one
+    `external_ip`, under an address that tells it apart in DNS if another zone has that one.
+    """
+    left = [sled_id for sled_id, sled in blueprint.sleds.items() if sled.state == "active"]
+    if not left:
+        raise EditRefused("every sled is decommissioned")
+    # As rack setup lists them: the last sled has the highest subnet.
+    sled_id = max(left, key=lambda sled_id: blueprint.sleds[sled_id].subnet.net)
+    return NexusZone(nexus_id, sled_id, str(internal_address), _own_address(blueprint, external_ip))
 
 
 def refuse_expunged(blueprint: Blueprint, nexus_id: NexusId) -> None:

@@ -137,7 +137,13 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
         f"-w {edit} {SECOND_NEXUS} --ready-for-cleanup --set-target --comment gone",
         f"-w nexus blueprints edit {EXPUNGED.id} mark-for-cleanup {SECOND_NEXUS}",
         "-w nexus blueprints edit current bump-nexus-generation",
+        f"-w nexus blueprints edit target add-nexus {THIRD.id} --internal-address {THIRD.internal_address}",
+        f"-w nexus blueprints edit target add-nexus {THIRD.id} --internal-address [::1]:9 --next-generation",
     ]
+    added = (
+        AddNexusZone(NexusZone(THIRD.id, SECOND_SLED, THIRD.internal_address, "100::2"), 1),
+        AddNexusZone(NexusZone(THIRD.id, SECOND_SLED, "[::1]:9", "100::2"), 2),
+    )
     edited = f"POST /experimental/blueprints/{EXPUNGED.id}/edit"
     with canned.serve() as url, closed_port() as port:
         environ = {"OMDB_NEXUS_URL": url}
@@ -160,6 +166,7 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
             {"target_id": str(ENLARGED.id), "enabled": True},
             {"edits": [{"edit": "mark_ready_for_cleanup", "zone_id": str(SECOND_NEXUS)}], "comment": None},
             {"edits": [{"edit": "bump_nexus_generation"}], "comment": None},
+            *({"edits": [msgspec.to_builtins(edit)], "comment": None} for edit in added),
         ]
         canned.answers[edited] = (200, with_second_at(ENLARGED, url.removeprefix("http://")))
         text += "\n" + transcript([f"-w {edit} {SECOND_NEXUS} --set-target"], environ=environ)
@@ -186,6 +193,11 @@ def test_usage_errors() -> None:
         f"nexus blueprints edit target mark-for-cleanup {zone} --ready-for-cleanup",
         f"nexus blueprints edit target bump-nexus-generation {zone}",
         f"nexus blueprints edit other expunge-zone {zone}",
+        "nexus blueprints edit target add-nexus",
+        f"nexus blueprints edit target add-nexus {zone}",
+        f"nexus blueprints edit target add-nexus {zone} --internal-address ::1:12225",
+        f"nexus blueprints edit target expunge-zone {zone} --internal-address [::1]:12225",
+        f"nexus blueprints edit target mark-for-cleanup {zone} --next-generation",
         "nexus reconfigurator-config show first",
         "nexus reconfigurator-config set",
         "nexus reconfigurator-config set --planner-enabled yes",

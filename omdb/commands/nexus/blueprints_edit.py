@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
+from dropshot.address import SocketAddr
 from nexus.clients.deployment import decode_blueprint, edit_blueprint
 from nexus.clients.nexus import ping
-from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone, MarkReadyForCleanup
+from nexus.deployment.edits import (
+    AddNexusZone,
+    BumpNexusGeneration,
+    EditRefused,
+    ExpungeZone,
+    MarkReadyForCleanup,
+)
+from nexus.deployment.own_zone import new_zone
 from nexus.ids import NexusId
-from omdb.commands.nexus.blueprints import BlueprintReference, fetch_target, make_target
+from omdb.commands.nexus.blueprints import BlueprintReference, fetch_blueprint, fetch_target, make_target
 from omdb.errors import OmdbError, UsageError
 from omdb.http_connection import HttpConnection
 from omdb.render.text import printable
@@ -23,8 +32,11 @@ if TYPE_CHECKING:
     from nexus.ids import BlueprintId
     from omdb.nexus_connection import NexusConnection
 
-_WITH_ZONE = ("expunge-zone", "mark-for-cleanup")
+_WITH_ZONE = ("expunge-zone", "mark-for-cleanup", "add-nexus")
 _ALONE = ("bump-nexus-generation",)
+
+_LOOPBACK = "127.0.0.1"
+"""Where Nexuses are that share an external address; each is told apart in DNS by another one."""
 
 PING_TIMEOUT_S = 2.0
 
@@ -41,6 +53,8 @@ def edit(
     /,
     *,
     ready_for_cleanup: bool = False,
+    internal_address: str | None = None,
+    next_generation: bool = False,
     comment: str | None = None,
     set_target: bool = False,
     session: Session,
@@ -56,21 +70,35 @@ def edit(
         A blueprint id, or target, current or current-target.
     edit
         expunge-zone ZONE: the zone is gone for good. mark-for-cleanup ZONE: an expunged zone is known not to run any
-        more. bump-nexus-generation: the Nexuses of the next generation take over.
+        more. add-nexus ZONE: a Nexus of that id, which you will start, is in service. bump-nexus-generation: the
+        Nexuses of the next generation take over.
     zone
         A zone id, for a Nexus the id of that.
     ready_for_cleanup
         With expunge-zone: you made sure that the zone does not run any more.
+    internal_address
+        With add-nexus: where its internal API will listen, as [::1]:PORT.
+    next_generation
+        With add-nexus: it is of the next generation, and waits until that takes over.
     comment
         What the child is for. Without it, what was changed.
     set_target
         Make the child the target, enabled if the target is.
     """
     reference = BlueprintReference.parse("PARENT", parent)
-    wanted = _edit(edit, zone, ready_for_cleanup=ready_for_cleanup)
+    wanted = _wanted(
+        edit,
+        zone,
+        ready_for_cleanup=ready_for_cleanup,
+        internal_address=internal_address,
+        next_generation=next_generation,
+    )
     nexus = session.nexus()
     token = check_destructive(session.settings)
-    made = _make(nexus, reference.resolve(nexus), wanted, token, comment=comment)
+    parent_id = reference.resolve(nexus)
+    if isinstance(wanted, _NewNexus):
+        wanted = wanted.put_in(fetch_blueprint(nexus, parent_id))
+    made = _make(nexus, parent_id, wanted, token, comment=comment)
     session.note(f"generated new blueprint {made.id}")
     if isinstance(wanted, ExpungeZone):
         _warn_if_it_answers(session, made, wanted.zone_id)
@@ -79,12 +107,41 @@ def edit(
     return 0
 
 
-def _edit(edit: str, zone: UUID | None, *, ready_for_cleanup: bool) -> Edit:
+@dataclass(frozen=True, slots=True)
+class _NewNexus:
+    """Its sled, its external address and its generation depend on the blueprint."""
+
+    id: NexusId
+    internal_address: SocketAddr
+    next_generation: bool
+
+    def put_in(self, blueprint: Blueprint) -> AddNexusZone:
+        try:
+            zone = new_zone(blueprint, self.id, internal_address=self.internal_address, external_ip=_LOOPBACK)
+        except EditRefused as error:
+            raise OmdbError(f"no Nexus can be added to blueprint {blueprint.id}: {error}") from None
+        return AddNexusZone(zone, blueprint.nexus_generation + self.next_generation)
+
+
+def _wanted(
+    edit: str,
+    zone: UUID | None,
+    *,
+    ready_for_cleanup: bool,
+    internal_address: str | None,
+    next_generation: bool,
+) -> Edit | _NewNexus:
     if edit not in _WITH_ZONE + _ALONE:
         names = ", ".join((*_WITH_ZONE, *_ALONE))
         raise UsageError(f'Invalid value "{printable(edit)}" for EDIT: not one of {names}.')
-    if ready_for_cleanup and edit != "expunge-zone":
-        raise UsageError(f"Option --ready-for-cleanup is for expunge-zone, not for {edit}.")
+    given = {
+        "--ready-for-cleanup": (ready_for_cleanup, "expunge-zone"),
+        "--internal-address": (internal_address is not None, "add-nexus"),
+        "--next-generation": (next_generation, "add-nexus"),
+    }
+    for option, (is_given, belongs_to) in given.items():
+        if is_given and edit != belongs_to:
+            raise UsageError(f"Option {option} is for {belongs_to}, not for {edit}.")
     if edit in _ALONE:
         if zone is not None:
             raise UsageError(f'Unexpected argument "{zone}": {edit} is for the whole blueprint.')
@@ -92,7 +149,17 @@ def _edit(edit: str, zone: UUID | None, *, ready_for_cleanup: bool) -> Edit:
     if zone is None:
         raise UsageError(f"Missing argument ZONE for {edit}.")
     zone_id = NexusId(zone)
-    return ExpungeZone(zone_id, ready_for_cleanup) if edit == "expunge-zone" else MarkReadyForCleanup(zone_id)
+    if edit == "expunge-zone":
+        return ExpungeZone(zone_id, ready_for_cleanup)
+    if edit == "mark-for-cleanup":
+        return MarkReadyForCleanup(zone_id)
+    if internal_address is None:
+        raise UsageError("Missing option --internal-address for add-nexus.")
+    try:
+        address = SocketAddr.parse(internal_address)
+    except ValueError as error:
+        raise UsageError(f'Invalid value "{printable(internal_address)}" for --internal-address: {error}.') from None
+    return _NewNexus(zone_id, address, next_generation)
 
 
 def _warn_if_it_answers(session: Session, made: Blueprint, zone_id: NexusId) -> None:
