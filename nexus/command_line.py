@@ -60,7 +60,7 @@ def _run_nexus(path: Path) -> int:
         config = load_config(path)
         log = open_log(config.log, name=str(config.deployment.id))
     except (ConfigError, LogFileError) as exc:
-        sys.stderr.write(f"nexus: {exc}\n")
+        _refuse(str(exc))
         return 1
 
     # What follows takes most of the start-up time; a mistake in the file is told before it.
@@ -74,7 +74,7 @@ def _run_nexus(path: Path) -> int:
     except* StartupError as group:
         for error in leaves(group):
             log.critical("cannot start", error=str(error))
-            sys.stderr.write(f"nexus: {error}\n")
+            _refuse(str(error))
         return_code = 1
     except* Superseded as group:
         for superseded in leaves(group):
@@ -87,3 +87,10 @@ def _run_nexus(path: Path) -> int:
     else:
         return_code = 0
     return return_code
+
+
+def _refuse(why: str) -> None:
+    from nexus.notify import Notifier
+
+    Notifier.from_environment().refuses(why)
+    sys.stderr.write(f"nexus: {why}\n")

@@ -31,7 +31,7 @@ from nexus.clients.dns_lookup import lookup_service
 from nexus.clients.resolver import INTERNAL_ZONE, ResolverError
 from nexus.config import DatabaseFromUrl
 from nexus.db.errors import DatabaseUnavailable
-from nexus.db.nexus_states import NexusQuiesced, take_database
+from nexus.db.nexus_states import NexusQuiesced, await_record, take_database
 from nexus.db.own_zone import put_in_service
 from nexus.db.pool import open_pool
 from nexus.db.rack import find_rack
@@ -243,6 +243,12 @@ async def _take_database(config: NexusConfig, startup: Startup, pool: Pool) -> N
     """Wait until it is this Nexus' generation's turn. Raises StartupError if that is over."""
     nexus_id = NexusId(config.deployment.id)
 
+    async def has_record() -> str | None:
+        try:
+            return await pool.transaction(lambda connection: await_record(connection, nexus_id))
+        except (DatabaseUnavailable, psycopg.OperationalError) as exc:
+            return _database_trouble(exc, pool)
+
     async def take() -> str | None:
         try:
             return await pool.transaction(lambda connection: take_database(connection, nexus_id))
@@ -251,7 +257,8 @@ async def _take_database(config: NexusConfig, startup: Startup, pool: Pool) -> N
         except NexusQuiesced as exc:
             raise StartupError(str(exc)) from None
 
-    await startup.wait_until("database access", take)
+    await startup.wait_until("record", has_record)
+    await startup.wait_until("handoff", take)
 
 
 async def _enter(config: NexusConfig, startup: Startup, pool: Pool, *, log: Log) -> Incarnation:

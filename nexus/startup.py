@@ -90,7 +90,7 @@ class Startup:
 
     async def wait_until(self, what: str, check: Callable[[], Awaitable[str | None]]) -> None:
         """Return once `check` returns None. Until then it returns what there is to wait for, which is logged, told to
-        the parent process, and the reason that requests are refused with. `what` tells concurrent waits apart.
+        the parent process, and the reason that requests are refused with. `what` tells waits apart.
         """
         pause_s = FIRST_PAUSE_S
         said_at = -REPEAT_S
@@ -110,7 +110,7 @@ class Startup:
                 self._tell()
 
     def _tell(self) -> None:
-        self._notifier.status(f"waiting for {self._reasons()}" if self._waiting_for else "starting")
+        self._notifier.waits(f"waiting for {self._reasons()}" if self._waiting_for else "starting", self._waiting_for)
 
     def _reasons(self) -> str:
         return "; and for ".join(self._waiting_for.values())

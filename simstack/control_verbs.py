@@ -31,8 +31,12 @@ def control_verbs(stack: Stack) -> dict[str, Handler]:
     async def down(_call: Call) -> None:
         stack.take_down()
 
-    async def add(call: Call) -> NexusOutcome:
-        return _outcome(await stack.add_nexus(call.tell), "is ready")
+    def add(*, next_generation: bool) -> Handler:
+        async def handler(call: Call) -> NexusOutcome:
+            nexus = await stack.add_nexus(next_generation=next_generation)
+            return _outcome(nexus, await nexus.start(call.tell))
+
+        return handler
 
     async def kill(nexus: LaunchedNexus, _call: Call) -> str:
         return str(await nexus.kill())
@@ -49,12 +53,10 @@ def control_verbs(stack: Stack) -> dict[str, Handler]:
         return "goes on"
 
     async def start(nexus: LaunchedNexus, call: Call) -> str:
-        await nexus.start(call.tell)
-        return "is ready"
+        return await nexus.start(call.tell)
 
     async def restart(nexus: LaunchedNexus, call: Call) -> str:
-        await nexus.restart(call.tell)
-        return "is ready"
+        return await nexus.restart(call.tell)
 
     def on_nexus(change: Callable[[LaunchedNexus, Call], Awaitable[str]]) -> Handler:
         async def handler(call: Call) -> NexusOutcome:
@@ -68,7 +70,8 @@ def control_verbs(stack: Stack) -> dict[str, Handler]:
         "db-stop": stop_database,
         "db-start": start_database,
         "down": down,
-        "nexus-add": add,
+        "nexus-add": add(next_generation=False),
+        "nexus-add-next-generation": add(next_generation=True),
         "nexus-kill": on_nexus(kill),
         "nexus-stop": on_nexus(stop),
         "nexus-pause": on_nexus(pause),

@@ -71,24 +71,17 @@ class StackFacts(msgspec.Struct, frozen=True, kw_only=True):
     second_nexus_config: str
 
 
-def environment(facts: StackFacts) -> dict[str, str]:
-    """The variables that point omdb at this stack's first Nexus, its database, its DNS and its first gateway."""
-    return {
-        "OMDB_NEXUS_URL": f"http://{facts.nexuses[0].internal_address}",
-        "OMDB_DB_URL": facts.database.url,
-        "OMDB_DNS_SERVER": facts.internal_dns.address,
-        "OMDB_MGS_URL": facts.gateways[0].url,
-    }
+ServiceState: TypeAlias = Literal["starting", "standby", "running", "paused", "stopped", "killed", "expunged", "exited"]
 
 
-ServiceState: TypeAlias = Literal["starting", "running", "paused", "stopped", "killed", "expunged", "exited"]
+ENDED: frozenset[ServiceState] = frozenset({"stopped", "killed", "expunged", "exited"})
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
     """One service as its owner, the launcher, sees it; whether it answers is for the reader to try.
 
-    `paused`, `stopped` and `killed` were asked for, `exited` was not; one that is `expunged` was stopped for that.
-    `detail` says what it waits for or how it ended.
+    A Nexus on `standby` waits for the handoff. `paused`, `stopped` and `killed` were asked for, `exited` was not; one
+    that is `expunged` was stopped for that. `detail` says what it waits for or how it ended.
     """
 
     name: str
@@ -112,3 +105,18 @@ class StackStatus(msgspec.Struct, frozen=True):
     facts: StackFacts
     uptime_s: float
     services: list[ServiceStatus]
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point omdb at this stack: its database, its DNS, its first gateway, and the first of its
+        Nexuses that is up, or else that has a process, or else the first.
+        """
+        ended = {service.address for service in self.services if service.state in ENDED}
+        running = {service.address for service in self.services if service.state == "running"}
+        addresses = [nexus.internal_address for nexus in self.facts.nexuses]
+        nexus = min(addresses, key=lambda address: (address not in running, address in ended))
+        return {
+            "OMDB_NEXUS_URL": f"http://{nexus}",
+            "OMDB_DB_URL": self.facts.database.url,
+            "OMDB_DNS_SERVER": self.facts.internal_dns.address,
+            "OMDB_MGS_URL": self.facts.gateways[0].url,
+        }

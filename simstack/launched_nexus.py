@@ -38,6 +38,9 @@ STOP_GRACE_S = 5.0
 READY_TIMEOUT_S = 60.0
 """How long a command waits for a Nexus that it started; the Nexus goes on trying after that."""
 
+HANDOFF = "handoff"
+"""What a Nexus waits for whose generation is not the active one: for as long as others take to make way."""
+
 Ending: TypeAlias = Literal["stopped", "killed", "expunged"]
 
 
@@ -176,11 +179,12 @@ class LaunchedNexus:
         async with self._order:
             self._running().child.resume()
 
-    async def start(self, tell: Callable[[str], None] = say_nothing) -> None:
-        """Start it with the same configuration file, unless it runs, and wait until it is ready.
+    async def start(self, tell: Callable[[str], None] = say_nothing) -> str:
+        """Start it with the same configuration file, unless it runs, and wait until it is ready or on standby.
 
-        `tell` gets a line for each thing that it waits for. Raises SimstackError when it is paused, cannot be started,
-        ends before it is ready, or is not ready after READY_TIMEOUT_S: then it goes on trying.
+        Returns which, as in `is ready`. `tell` gets a line for each thing that it waits for. Raises SimstackError when
+        it is paused, cannot be started, ends before it is ready, or is not ready after READY_TIMEOUT_S: then it goes on
+        trying.
         """
         async with self._order:
             if self.is_running and self.run.ending is not None:
@@ -190,16 +194,16 @@ class LaunchedNexus:
             if not self.is_running:
                 await self._start()
             run = self.run
-        await self._wait_ready(run, tell)
+        return await self._wait_ready(run, tell)
 
-    async def restart(self, tell: Callable[[str], None] = say_nothing) -> None:
+    async def restart(self, tell: Callable[[str], None] = say_nothing) -> str:
         """`stop`, if it runs, and `start`, with no other command in between."""
         async with self._order:
             if self.is_running:
                 await self._stop("stopped")
             await self._start()
             run = self.run
-        await self._wait_ready(run, tell)
+        return await self._wait_ready(run, tell)
 
     def listens(self, external: SocketAddr, internal: SocketAddr) -> None:
         """Note where that is; it is to stay there."""
@@ -228,13 +232,15 @@ class LaunchedNexus:
         await run.ended.wait()
         return await run.child.wait_exit()
 
-    async def _wait_ready(self, run: Run, tell: Callable[[str], None]) -> None:
+    async def _wait_ready(self, run: Run, tell: Callable[[str], None]) -> str:
         told = ""
         with trio.move_on_after(READY_TIMEOUT_S):
             async for notices in run.child.notices_as_they_come():
                 if notices.ready:
                     await run.ready.wait()
-                    return
+                    return "is ready"
+                if HANDOFF in notices.waits_for:
+                    return f"is on standby, {notices.status}"
                 if (line := f"{self.name} is {notices.status or 'starting'}") != told:
                     tell(line)
                     told = line
@@ -247,6 +253,8 @@ class LaunchedNexus:
         raise SimstackError(f"{told}, {READY_TIMEOUT_S:g} s after its start; it goes on trying")
 
     def death_of(self, child: Child) -> str:
-        """How a process of it has ended, with the end of its log, in several lines."""
+        """How a process of it has ended: why it could not start, or the end of its log, in several lines."""
         who = f"{self.name} {self.id} (pid {child.pid})"
+        if child.notices.refusal is not None:
+            return f"{who} {child.exit_status}: {child.notices.refusal}"
         return f"{who} {child.exit_status}; the end of its log, {self.log_path}:\n{child.log_tail()}"

@@ -14,8 +14,9 @@ import trio
 
 from dropshot.address import SocketAddr
 from simstack.errors import SimstackError
-from simstack.launched_nexus import Ending, LaunchedNexus, Run, was_asked_for
+from simstack.launched_nexus import HANDOFF, Ending, LaunchedNexus, Run, was_asked_for
 from simstack.log_files import log_path, nexus_log
+from simstack.next_generation import put_in_next_generation
 from simstack.nexus_choice import choose_nexus
 from simstack.nexus_config import settle_ports, write_nexus_config
 from simstack.process import Child, ChildSpec, run_child
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from simstack.notify import Notices
     from simstack.progress import Progress
     from simstack.services import ServiceBoard
     from simstack.stack_plan import PlannedNexus, ReservePort, StackPlan
     from simstack.watchdog import Watchdog
 
+START_AGAIN = "`nexus start` starts it again"
 WHAT_NOW: Mapping[Ending, str] = {
-    "stopped": "`nexus start` starts it again",
-    "killed": "`nexus start` starts it again",
+    "stopped": START_AGAIN,
+    "killed": START_AGAIN,
     "expunged": "its zone never comes back; `nexus add` starts another",
 }
 
@@ -57,6 +60,7 @@ class NexusFleet:
         self._board = board
         self._progress = progress
         self._nursery: trio.Nursery | None = None
+        self._add_order = trio.Lock()
         self.nexuses: list[LaunchedNexus] = []
         """In the order of their numbers."""
         self.deaths_are_fatal = True
@@ -85,16 +89,26 @@ class NexusFleet:
             finally:
                 self._nursery = None
 
-    def add(self) -> LaunchedNexus:
-        """One more, with the next number and free ports, to be started; once it runs it puts itself in service.
+    async def add(self, *, next_generation: bool) -> LaunchedNexus:
+        """One more, with the next number and free ports, to be started; once it runs it puts itself in service, unless
+        it is of the next generation.
 
-        Raises SimstackError when enough of them run.
+        Raises SimstackError when enough of them run, or none can put it in the next generation.
         """
-        if sum(nexus.is_running for nexus in self.nexuses) >= MAX_NEXUSES:
-            raise SimstackError(f"{MAX_NEXUSES} Nexuses of this stack run, and it cannot have more")
-        nexus = self._enlist(plan_another(self._plan.host, self._reserve_port, number=len(self.nexuses) + 1))
+        async with self._add_order:
+            if sum(nexus.is_running for nexus in self.nexuses) >= MAX_NEXUSES:
+                raise SimstackError(f"{MAX_NEXUSES} Nexuses of this stack run, and it cannot have more")
+            planned = plan_another(self._plan.host, self._reserve_port, number=len(self.nexuses) + 1)
+            if next_generation:
+                await put_in_next_generation(planned, self._awake())
+            nexus = self._enlist(planned)
         self._board.announce(nexus.name, "http", awaits="its start")
         return nexus
+
+    def _awake(self) -> list[SocketAddr]:
+        """Where those listen that can be asked for something; the one that was started by hand may be one of them."""
+        awake = [nexus.planned for nexus in self.nexuses if nexus.is_running and not nexus.is_paused]
+        return [planned.internal_address for planned in (*awake, self._plan.second)]
 
     def _enlist(self, planned: PlannedNexus) -> LaunchedNexus:
         number = len(self.nexuses) + 1
@@ -164,14 +178,18 @@ class NexusFleet:
                     nexus.listens(external, internal)
                     self._board.is_up(nexus.name, internal, pid=run.child.pid)
                     run.ready.set()
+                elif HANDOFF in notices.waits_for:
+                    internal = SocketAddr.parse(notices.values["X_INTERNAL_ADDRESS"])
+                    self._board.stands_by(nexus.name, internal, _awaited(notices))
                 else:
-                    self._board.awaits(nexus.name, notices.status.removeprefix("waiting for ") or "its interpreter")
+                    self._board.awaits(nexus.name, _awaited(notices))
             status = await run.child.wait_exit()
             await freed.wait()
             if run.ending is not None and was_asked_for(run.ending, status):
                 self._board.ended(nexus.name, run.ending, f"{status}; {WHAT_NOW[run.ending]}")
                 return
-            self._board.ended(nexus.name, "exited", f"{status}; {WHAT_NOW['killed']}")
+            refusal = run.child.notices.refusal
+            self._board.ended(nexus.name, "exited", f"{status}: {refusal}" if refusal else f"{status}; {START_AGAIN}")
             if self.deaths_are_fatal:
                 raise SimstackError(nexus.death_of(run.child))
             self._progress.warn(nexus.death_of(run.child))
@@ -182,3 +200,7 @@ class NexusFleet:
         path = self._directory / "notify"
         path.mkdir(mode=0o700, exist_ok=True)
         return path
+
+
+def _awaited(notices: Notices) -> str:
+    return notices.status.removeprefix("waiting for ") or "its interpreter"

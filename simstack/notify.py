@@ -35,6 +35,16 @@ class Notices:
     values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Everything by its key, `READY` and `STATUS` included."""
 
+    @property
+    def waits_for(self) -> list[str]:
+        """The names of what it waits for."""
+        return self.values.get("X_WAITS", "").split(",")
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot start."""
+        return self.values.get("X_REFUSAL")
+
     def updated(self, datagram: bytes) -> Notices:
         """What is known after one more datagram. Lines without `=` are ignored, as the protocol wants it."""
         lines = datagram.decode(errors="replace").splitlines()

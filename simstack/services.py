@@ -43,6 +43,12 @@ class ServiceBoard:
         self._entries[name].detail = f"waits for {what}"
         self._progress.awaits(name, what)
 
+    def stands_by(self, name: str, address: object, what: str) -> None:
+        """It has come as far as it can until others make way."""
+        entry = self._entries[name]
+        entry.state, entry.address = "standby", str(address)
+        self.awaits(name, what)
+
     def is_up(self, name: str, address: object, *, pid: int) -> None:
         entry = self._entries[name]
         if entry.state != "running":

@@ -36,7 +36,7 @@ from simstack.control_verbs import control_verbs
 from simstack.directory import JOURNAL_NAME, stack_directory, stacks_root
 from simstack.errors import SimstackError
 from simstack.facts import StackFacts, StackStatus
-from simstack.launched_nexus import LaunchedNexus, say_nothing
+from simstack.launched_nexus import LaunchedNexus
 from simstack.loopback import reserved_ports
 from simstack.progress import Progress, Silent
 from simstack.shipped import config_file
@@ -251,14 +251,13 @@ class Stack:
         """
         return self._startup.fleet.find(None if which is None else str(which))
 
-    async def add_nexus(self, tell: Callable[[str], None] = say_nothing) -> LaunchedNexus:
-        """Launch one more, with an id of its own and on free ports, and wait until it is ready, as its `start` does.
+    async def add_nexus(self, *, next_generation: bool = False) -> LaunchedNexus:
+        """One more, with an id of its own and on free ports, to be started.
 
-        Raises SimstackError; a Nexus that was started and is not ready is one of the stack's all the same.
+        One of the next generation will be on standby until that is the active one and the others have made way.
+        Raises SimstackError.
         """
-        nexus = self._startup.fleet.add()
-        await nexus.start(tell)
-        return nexus
+        return await self._startup.fleet.add(next_generation=next_generation)
 
     async def stop_database(self) -> None:
         """Stop Postgres in an orderly way and keep its data: an outage that was asked for."""

@@ -95,10 +95,7 @@ def status(*, name: Name = None, json: bool = False) -> int:
 @app.command
 def env(*, name: Name = None) -> int:
     """Print the `export` lines that point omdb at a running stack: `eval "$(… omicron-dev env)"`."""
-    from simstack.facts import environment
-
-    stack = find(name)
-    for variable, value in environment(stack.facts).items():
+    for variable, value in find(name).environment().items():
         print(f"export {variable}={shlex.quote(value)}")
     return 0
 

@@ -62,9 +62,17 @@ def restart(which: Which = None, /, *, name: Name = None) -> int:
 
 
 @app.command
-def add(*, name: Name = None) -> int:
-    """Start one more, with an id of its own and on free ports; it puts itself in service."""
-    outcome = msgspec.convert(order(find(name), "nexus-add"), NexusOutcome)
+def add(*, next_generation: bool = False, name: Name = None) -> int:
+    """Start one more, with an id of its own and on free ports; it puts itself in service.
+
+    Parameters
+    ----------
+    next_generation
+        Have it be of the next generation: it is put into the target blueprint, and is on standby until that
+        generation takes over.
+    """
+    verb = "nexus-add-next-generation" if next_generation else "nexus-add"
+    outcome = msgspec.convert(order(find(name), verb), NexusOutcome)
     sys.stdout.write(nexus_summary(outcome.facts))
     sys.stdout.flush()
     say(_line(outcome))

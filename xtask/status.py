@@ -35,11 +35,14 @@ NEVER_CUT = 10_000
 ROOT_NS_QUERY = bytes.fromhex("5359 0000 0001 0000 0000 0000 00 0002 0001")
 """`. NS`: a name in no served zone, which our servers answer all the same."""
 
-Health: TypeAlias = Literal["answers", "silent", "starting", "paused", "stopped", "killed", "expunged", "down"]
+Health: TypeAlias = Literal[
+    "answers", "silent", "starting", "standby", "paused", "stopped", "killed", "expunged", "down"
+]
 HEALTH_STYLES: dict[Health, str] = {
     "answers": "green",
     "silent": "red",
     "starting": "yellow",
+    "standby": "green",
     "paused": "yellow",
     "stopped": "yellow",
     "killed": "yellow",
@@ -51,8 +54,9 @@ HEALTH_STYLES: dict[Health, str] = {
 class ServiceHealth(msgspec.Struct, frozen=True):
     """A service, and what came of connecting to it, or else why nobody tried.
 
-    It is `starting`, `paused`, `stopped` or `killed` because somebody asked for that; `expunged` if the sled agent has
-    stopped it, which is as it is to be; `down` if it ended by itself.
+    A Nexus on `standby` waits for the handoff, which is as it is to be. It is `starting`, `paused`, `stopped` or
+    `killed` because somebody asked for that; `expunged` if the sled agent has stopped it, which is as it is to be, too;
+    `down` if it ended by itself.
     """
 
     name: str
@@ -83,7 +87,7 @@ class Examined(msgspec.Struct, frozen=True):
 
     @property
     def healthy(self) -> bool:
-        return all(service.health in ("answers", "expunged") for service in self.services)
+        return all(service.health in ("answers", "standby", "expunged") for service in self.services)
 
 
 def examine(stack: StackStatus) -> Examined:

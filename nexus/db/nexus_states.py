@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nexus.db.blueprint_target import read_target
 from nexus.db.blueprints import read_blueprint
-from nexus.deployment.nexus_states import first_states, handoff_waits_for, unrecorded_waits_for
+from nexus.deployment.nexus_states import first_states, handoff_waits_for, joining_waits_for, record_waits_for
 from nexus.ids import NexusId
 
 if TYPE_CHECKING:
@@ -53,6 +53,14 @@ async def delete_nexus_states(connection: Connection, nexus_ids: Sequence[NexusI
     return cursor.rowcount
 
 
+async def await_record(connection: Connection, nexus_id: NexusId) -> str | None:
+    """What a Nexus that starts has to wait for before it can tell its state; None if it can."""
+    cursor = await connection.execute("SELECT FROM db_metadata_nexus WHERE nexus_id = %s", (nexus_id,))
+    if await cursor.fetchone() is not None:
+        return None
+    return record_waits_for(await _read_target_blueprint(connection), nexus_id)
+
+
 async def take_database(connection: Connection, nexus_id: NexusId) -> str | None:
     """What a Nexus that starts has to wait for before it uses the database; None if it may.
 
@@ -72,8 +80,12 @@ async def take_database(connection: Connection, nexus_id: NexusId) -> str | None
                 await connection.execute("UPDATE db_metadata_nexus SET state = 'active' WHERE state = 'not_yet'")
             return reason
         case None:
-            target = await read_target(connection)
-            return unrecorded_waits_for(await read_blueprint(connection, target.target_id), nexus_id, states)
+            blueprint = await _read_target_blueprint(connection)
+            return record_waits_for(blueprint, nexus_id) or joining_waits_for(blueprint, states)
+
+
+async def _read_target_blueprint(connection: Connection) -> Blueprint:
+    return await read_blueprint(connection, (await read_target(connection)).target_id)
 
 
 async def record_drained(connection: Connection, nexus_id: NexusId, blueprint: Blueprint) -> list[NexusId]:

@@ -41,16 +41,23 @@ def still_active(states: Mapping[NexusId, NexusState]) -> list[NexusId]:
     return [nexus_id for nexus_id, state in states.items() if state == "active"]
 
 
-def unrecorded_waits_for(blueprint: Blueprint, nexus_id: NexusId, states: Mapping[NexusId, NexusState]) -> str | None:
-    """What a Nexus that starts, and of which nothing is recorded, has to wait for. None if it may join."""
+def record_waits_for(blueprint: Blueprint, nexus_id: NexusId) -> str | None:
+    """What a Nexus that starts, and of which nothing is recorded, has to wait for before that can be otherwise. None if
+    nobody will record anything of it: it may join.
+    """
     match goal_state(blueprint, nexus_id):
         case "quiesced":
             return f"its record in db_metadata_nexus, while in blueprint {blueprint.id} its generation is to make way"
         case "not_yet":
             return "an active Nexus to record that this one is of a later generation"
         case "active" | None:
-            older = [other for other in still_active(states) if goal_state(blueprint, other) == "quiesced"]
-            return f"the handoff: {_are_active(older)}" if older else None
+            return None
+
+
+def joining_waits_for(blueprint: Blueprint, states: Mapping[NexusId, NexusState]) -> str | None:
+    """What a Nexus of which nothing is recorded has to wait for before it joins. None if it may."""
+    older = [other for other in still_active(states) if goal_state(blueprint, other) == "quiesced"]
+    return f"the handoff: {_are_active(older)}" if older else None
 
 
 def handoff_waits_for(states: Mapping[NexusId, NexusState]) -> str | None:

@@ -102,7 +102,7 @@ LAYERS: Mapping[str, Layer] = {
         " nexus.notify nexus.quiesce nexus.saga.postgres nexus.sagas nexus.startup",
         external="msgspec psycopg trio",
     ),
-    "nexus.command_line": layer(f"{FLOOR} nexus.config nexus.incarnation nexus.server", external="trio"),
+    "nexus.command_line": layer(f"{FLOOR} nexus.config nexus.incarnation nexus.notify nexus.server", external="trio"),
     "nexus.__main__": layer("nexus.command_line xtask.bootstrap"),
     # The debugger: never the server, sagas, background tasks or the saga store. To draw is not to fetch.
     "omdb": layer(

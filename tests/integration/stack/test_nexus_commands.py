@@ -23,12 +23,12 @@ UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[RunAll]:
-    """Two Nexuses, both of which answer before and after each test. Deaths that were asked for are not reported."""
+    """Two Nexuses, both of which answer before and after each test. One death was not asked for, and is reported."""
     with run_all("--nexuses", "2") as running:
         yield running
         assert running.program.stop() == 0
-        reports = re.findall(r"(exited .*|killed .*); the end of its log", running.program.stderr.rest())
-        assert set(reports) <= {"exited with status 1"}
+        (report,) = re.findall(r"(?:exited|killed) .*", running.program.stderr.rest())
+        assert report.startswith("exited with status 1: parse ")
 
 
 def nexus(stack: RunAll, *words: str) -> Result:
@@ -105,6 +105,20 @@ def test_a_pause_shows_at_once_and_a_paused_nexus_can_be_stopped(stack: RunAll) 
     assert service(stack, "nexus2")["health"] == "answers"
 
 
+def test_omdb_is_pointed_at_a_nexus_that_is_up(stack: RunAll) -> None:
+    first, second = (f"export OMDB_NEXUS_URL=http://{nexus['internal_address']}" for nexus in stack.facts["nexuses"])
+
+    def pointed() -> str:
+        printed = xtask("omicron-dev", "env", "--name", stack.facts["name"]).stdout.replace("'", "")
+        return next(line for line in printed.splitlines() if "OMDB_NEXUS_URL" in line)
+
+    assert pointed() == first
+    done(stack, "pause", "1")
+    assert pointed() == second
+    done(stack, "resume", "1")
+    assert pointed() == first
+
+
 def test_what_a_user_changes_in_a_configuration_holds_at_the_next_start(stack: RunAll) -> None:
     config = examined(stack)["stack"]["facts"]["nexuses"][1]["config"]
     with open(config, encoding="utf-8") as file:
@@ -117,13 +131,15 @@ def test_what_a_user_changes_in_a_configuration_holds_at_the_next_start(stack: R
     try:
         refused = nexus(stack, "restart", "2")
         assert refused.returncode == 1
-        assert re.search(r"omicron-dev: not ready: nexus2 .* exited with status 1; the end of its log", refused.stderr)
-        assert service(stack, "nexus2")["health"] == "down"
+        why = f'exited with status 1: parse "{config}": not TOML: '
+        assert re.fullmatch(rf"omicron-dev: not ready: nexus2 .* {re.escape(why)}.*\n", refused.stderr)
+        down = service(stack, "nexus2")
+        assert (down["health"], down["detail"][: len(why)]) == ("down", why)
     finally:
         with open(config, "w", encoding="utf-8") as file:
             file.write(content)
         assert done(stack, "start", "2").endswith(" is ready")
-    stack.program.stderr.until(r"nexus2 .* exited with status 1; the end of its log")
+    stack.program.stderr.until(r"nexus2 .* exited with status 1: parse ")
 
 
 def test_a_command_that_is_interrupted_leaves_nothing_half_done(stack: RunAll) -> None:

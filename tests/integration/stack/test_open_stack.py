@@ -187,7 +187,14 @@ async def test_one_that_was_added_is_one_like_the_others(monkeypatch: pytest.Mon
     monkeypatch.setattr(nexus_fleet, "MAX_NEXUSES", 2)
     with trio.fail_after(START_S):
         async with open_stack(ANY_PORT) as stack:
+            await stack.nexus(1).pause()
+            with pytest.raises(
+                SimstackError, match=r"has to be put into the target blueprint by one that runs: \S+:\d+: "
+            ):
+                await stack.add_nexus(next_generation=True)
+            await stack.nexus(1).resume()
             added = await stack.add_nexus()
+            assert await added.start() == "is ready"
             assert stack.nexus(2) is stack.nexus(str(added.id)) is added
             assert [nexus.id for nexus in stack.facts.nexuses] == [stack.nexus(1).id, added.id]
             await added.pause()

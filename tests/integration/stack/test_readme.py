@@ -1,8 +1,9 @@
-"""The README, typed: every command of it is run, in the terminal it names, and what it prints is compared.
+"""The README and the other walkthroughs, typed: every command of a page is run, in the terminal it names, and what it
+prints is compared.
 
 Ids, ports, times and paths are others each time. What a page says and what came instead are paired as they appear, so
 that a later command that names an id of the page is run with the live one. `GOLDEN=overwrite` writes what came into
-the README.
+the page.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 README = REPO / "README.md"
+PAGES = (README, REPO / "docs" / "generations.md")
 PORTS = (12220, 12221, 12222, 12223)
 
 BLOCK = re.compile(r"<!-- terminal (\d) -->\n```console\n(.*?)```\n", re.DOTALL)
@@ -52,7 +54,7 @@ VOLATILE = re.compile(
     r"|(?<=127\.0\.0\.1:)(?P<port4>\d+)"
     r"|(?<=-p )(?P<port>\d+)"
     r"|(?P<ago>\(\d+s ago\))"
-    r"|(?P<ran>\b\d+ms\b)"
+    r"|(?P<ran>\b(?:\d+s )?\d+(?:ms|us|ns)(?: \d+(?:us|ns))*\b)"
     r"|(?P<stack>(?<=stack )\d+)"
     r"|(?P<up>(?<=up )\d+s)"
     r"|(?P<pid_uptime>\b\d+ +\d+s +)"
@@ -66,7 +68,8 @@ LOOK_AGAIN_S = 0.0 if os.environ.get("GOLDEN") == "overwrite" else 10.0
 
 
 def only_looks(command: str) -> bool:
-    return " -m omdb " in command and not re.search(r" (-w|--destructive)\b", command)
+    omdb_looks = " -m omdb " in command and not re.search(r" (-w|--destructive)\b", command)
+    return omdb_looks or command.startswith("dig ")
 
 
 def redacted(text: str) -> str:
@@ -214,25 +217,27 @@ def _is_free(port: int) -> bool:
         return False
 
 
-def test_the_readme_is_true(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_page_is_true(path: Path, tmp_path: Path) -> None:
     taken = [port for port in PORTS if not _is_free(port)]
     if taken:
-        pytest.skip(f"the README's ports {taken} are taken")
+        pytest.skip(f"the ports {taken} of the page are taken")
     if not has_ipv6():
-        pytest.skip("the README has IPv6 addresses")
-    page = README.read_text()
+        pytest.skip("the page has IPv6 addresses")
+    page = path.read_text()
     with reader(tmp_path) as someone:
         came = BLOCK.sub(lambda match: someone.block(match[1], match[2]), page)
     if os.environ.get("GOLDEN") == "overwrite":
-        README.write_text(re.sub(r"/tmp/readme-\w+/", "/tmp/", came))
+        path.write_text(re.sub(r"/tmp/readme-\w+/", "/tmp/", came))
     else:
         assert redacted(came) == redacted(page)
     if someone.not_run:
         pytest.skip(f"not run, for want of the program: {someone.not_run}")
 
 
-def test_every_console_block_of_the_readme_names_its_terminal() -> None:
-    page = README.read_text()
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_console_block_names_its_terminal(path: Path) -> None:
+    page = path.read_text()
     assert page.count("```console") == len(BLOCK.findall(page)) > 0
 
 

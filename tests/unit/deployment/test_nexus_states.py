@@ -9,7 +9,13 @@ import pytest
 from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, edited_child
 
 from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeZone
-from nexus.deployment.nexus_states import first_states, goal_state, handoff_waits_for, unrecorded_waits_for
+from nexus.deployment.nexus_states import (
+    first_states,
+    goal_state,
+    handoff_waits_for,
+    joining_waits_for,
+    record_waits_for,
+)
 from nexus.ids import NexusId
 from nexus.rack import NexusZone
 
@@ -71,5 +77,6 @@ def test_one_of_which_nothing_is_recorded(
     blueprint: Blueprint, nexus_id: NexusId, first: NexusState | None, waits_for: str | None
 ) -> None:
     """An expunged one may go on: it finds out by itself."""
-    reason = unrecorded_waits_for(blueprint, nexus_id, {} if first is None else {FIRST_NEXUS: first})
+    states: dict[NexusId, NexusState] = {} if first is None else {FIRST_NEXUS: first}
+    reason = record_waits_for(blueprint, nexus_id) or joining_waits_for(blueprint, states)
     assert (reason is None) if waits_for is None else (waits_for in (reason or ""))
