@@ -7,7 +7,7 @@
 Every task has a loop of its own, so activations of one task never overlap and different tasks run side by side. The
 first activation is at once, by the period. A task is told to look again and nothing else; it does not retry, its next
 activation is the retry. What it returns, or the exception that it raised, is kept as its status until its next
-activation has ended. No exception ends a loop.
+activation has ended. No exception ends a loop; `Driver.stop` ends all of them, for good.
 """
 
 from __future__ import annotations
@@ -93,16 +93,30 @@ class Driver:
         }
         if len(self._loops) < len(definitions):
             raise ValueError("two background tasks of the same name")
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self.stopped: str | None = None
+        """Why no task runs any more."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run every task for ever, each for the first time at once. Cancelling cancels what is running."""
-        async with trio.open_nursery() as nursery:
-            for loop in self._loops.values():
-                nursery.start_soon(loop.run, name=f"background task {loop.definition.name}")
-            task_status.started()
+        """Run every task, each for the first time at once, until `stop`. Cancelling cancels what is running."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                for loop in self._loops.values():
+                    nursery.start_soon(loop.run, name=f"background task {loop.definition.name}")
+                task_status.started()
+        self._ended.set()
+
+    async def stop(self, reason: str) -> None:
+        """Run no task any more: cancel what is running, and return when it has ended. The status of each task stays."""
+        self.stopped = reason
+        self._scope.cancel()
+        await self._ended.wait()
 
     def activate(self, names: Iterable[str]) -> None:
-        """Have these tasks run, again if they are running. Raises UnknownTasks, and then activates none."""
+        """Have these tasks run, again if they are running. Raises UnknownTasks, and then activates none. Does nothing
+        after `stop`.
+        """
         wanted = set(names)
         if unknown := wanted - self._loops.keys():
             raise UnknownTasks(unknown)
@@ -172,10 +186,12 @@ class _TaskLoop:
         start_time, started_at = self._now(), trio.current_time()
         self._current = Running(RunningDetails(start_time, reason, self._iteration))
         self._log.debug("activating", iteration=self._iteration, reason=reason)
-        details = await self._details()
+        try:
+            details = await self._details()
+        finally:
+            self._current = Idle()
         elapsed = Duration.from_seconds(trio.current_time() - started_at)
         self._last = Completed(CompletedDetails(self._iteration, start_time, reason, elapsed, details))
-        self._current = Idle()
         self._log.debug("activation complete", iteration=self._iteration, elapsed_s=elapsed.seconds)
 
     async def _details(self) -> object:

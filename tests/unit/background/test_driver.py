@@ -253,6 +253,43 @@ async def test_details_that_are_not_json_are_an_error_too(autojump_clock: MockCl
         assert "object" in last(driver).details["error"]
 
 
+async def test_once_stopped_it_runs_nothing_and_tells_what_was_last(autojump_clock: MockClock) -> None:
+    watch = Watch(0)
+    task, idle = Gated(), Gated()
+    async with running(definition(task, watch), definition(idle, watch, name="idle")) as driver:
+        await settle()
+        before = driver.statuses()
+        task.gate = trio.Event()
+        driver.activate(["task"])
+        await settle()
+        assert isinstance(driver.status("task").current, Running)
+        assert driver.stopped is None
+        await driver.stop("over")
+        assert driver.stopped == "over"
+        assert driver.statuses() == before
+        driver.activate(["task"])
+        watch.send(1)
+        await trio.sleep(600)
+        assert (task.runs, idle.runs) == (2, 1)
+        assert driver.statuses() == before
+
+
+async def test_stopping_waits_for_a_task_that_cleans_up(autojump_clock: MockClock) -> None:
+    class Tidy:
+        async def activate(self) -> object:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(3)
+
+    async with running(definition(Tidy())) as driver:
+        await settle()
+        await driver.stop("over")
+        assert trio.current_time() == 3
+        assert driver.status("task").current == Idle()
+
+
 async def test_activation_is_all_or_nothing(autojump_clock: MockClock) -> None:
     task = Gated()
     async with running(definition(task)) as driver:
