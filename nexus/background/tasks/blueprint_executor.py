@@ -177,7 +177,7 @@ class BlueprintExecutor:
             return 0, "no expunged Nexus of this generation is ready for cleanup"
         try:
             adoption = await self._sec.adopt([SecId(zone_id) for zone_id in moves.reassign_from])
-        except Exception:
+        except BaseException:  # also when it is cancelled
             quiesce.sagas = quiesce.sagas.reassignment_unsure()
             self._recovery.activate()
             raise

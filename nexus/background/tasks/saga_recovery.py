@@ -45,9 +45,12 @@ class SagaRecovery:
     async def activate(self) -> RecoveryReport:
         """One pass. A saga that cannot be recovered does not keep the others from it."""
         self._quiesce.sagas = self._quiesce.sagas.recovery_started()
-        complete = await self._pass()
-        sagas = self._quiesce.sagas
-        self._quiesce.sagas = sagas.recovered() if complete else sagas.recovery_failed()
+        complete = False
+        try:
+            complete = await self._pass()
+        finally:
+            sagas = self._quiesce.sagas
+            self._quiesce.sagas = sagas.recovered() if complete else sagas.recovery_failed()
         return self._report
 
     async def _pass(self) -> bool:

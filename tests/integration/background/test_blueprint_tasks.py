@@ -198,7 +198,9 @@ class NoSec:
         return []
 
 
-def executor(pool: Pool, nexus_id: NexusId, loaded: LoadedBlueprint, sec: NoSec) -> BlueprintExecutor:
+def executor(
+    pool: Pool, nexus_id: NexusId, loaded: LoadedBlueprint, sec: NoSec, *, quiesce: QuiesceGate | None = None
+) -> BlueprintExecutor:
     def now() -> datetime:
         return datetime.now(UTC)
 
@@ -206,7 +208,7 @@ def executor(pool: Pool, nexus_id: NexusId, loaded: LoadedBlueprint, sec: NoSec)
         nexus_id,
         pool=pool,
         sec=sec,  # type: ignore[arg-type]
-        quiesce=QuiesceGate(nexus_id, now=now),
+        quiesce=quiesce or QuiesceGate(nexus_id, now=now),
         loaded=Watch(loaded),
         recovery=Activator(),
         dns=(),
@@ -226,6 +228,24 @@ async def test_a_nexus_whose_generation_is_not_active_leaves_sagas_to_those_that
         assert sec.calls == []
         assert "error" not in await executor(pool, FIRST_NEXUS, target, sec).activate()
         assert sec.calls == [("adopt", [SecId(SECOND_NEXUS)])]
+
+
+async def test_who_is_cancelled_while_it_reassigns_does_not_know_what_moved(database_url: str) -> None:
+    with trio.CancelScope() as scope:
+
+        class SlowSec(NoSec):
+            async def adopt(self, expunged: Sequence[SecId]) -> Adoption:
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+                return await super().adopt(expunged)
+
+        async with rack(database_url) as pool:
+            target = await make_target(pool, ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
+            quiesce = QuiesceGate(FIRST_NEXUS, now=lambda: START)
+            await executor(pool, FIRST_NEXUS, target, SlowSec(), quiesce=quiesce).activate()
+    assert scope.cancelled_caught
+    assert not quiesce.sagas.reassignment_pending
+    assert quiesce.sagas.reassignment_generation == 2
 
 
 @pytest.mark.parametrize("disabled", [False, True], ids=["another target", "the target disabled"])

@@ -165,6 +165,19 @@ async def test_a_store_that_is_away_fails_the_pass_and_the_next_one_is_the_retry
         assert await second.recovery_pass() == success(found=2, recovered=1, skipped=1)
 
 
+async def test_a_pass_that_is_cancelled_is_not_pending_any_more() -> None:
+    store = InMemorySecStore()
+    async with process(store) as first:
+        await first.sec.create(saga(1), gated())
+    async with process(store) as second:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await second.recovery.activate()
+        assert scope.cancelled_caught
+        assert second.quiesce.sagas.recovery_pending is None
+        assert not second.quiesce.sagas.first_recovery_complete
+
+
 class StoreWithFailures(InMemorySecStore):
     unclaimable: frozenset[SagaId] = frozenset()
 
