@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 import psycopg
 import trio
 
-from nexus.db.errors import DatabaseUnavailable
+from nexus.db.errors import DatabaseUnavailable, PoolRetired
 from nexus.db.sec_processes import SecProcess, enter_sec, lock_incarnation, read_sec_process
 from nexus.saga.errors import SecSuperseded
 
@@ -80,7 +80,8 @@ class Incarnation:
     async def watch(self, *, dispelled: Callable[[], None]) -> NoReturn:
         """Look every `CHECK_PERIOD_S` and when in doubt. Calls `dispelled` after a doubt if no process is newer.
 
-        Raises Superseded. While the database is away nothing can be told, and nothing be written either.
+        Raises Superseded. While the database is away nothing can be told, and nothing be written either. Once the pool
+        is retired this looks no more: nobody enters the id of a Nexus that is quiesced.
         """
         while True:
             with trio.move_on_after(CHECK_PERIOD_S):
@@ -88,6 +89,8 @@ class Incarnation:
             doubted, self._doubted = self._doubted.is_set(), trio.Event()
             try:
                 newest = await self._pool.transaction(partial(read_sec_process, sec_id=self._mine.sec_id))
+            except PoolRetired:
+                await trio.sleep_forever()
             except (DatabaseUnavailable, psycopg.OperationalError) as error:
                 self._log.warning("whether another process has this id could not be checked", error=str(error))
                 if doubted:

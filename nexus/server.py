@@ -127,6 +127,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                         NexusId(config.deployment.id),
                         gate=services.quiesce,
                         sec=services.sec,
+                        stop_tasks=services.driver.stop,
                         pool=pool,
                         last_word=last_word,
                         log=log.bind(component="quiesce"),

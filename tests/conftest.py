@@ -32,13 +32,20 @@ def autojump_clock() -> trio.testing.MockClock:
     return trio.testing.MockClock(autojump_threshold=0)
 
 
+@pytest.fixture
+def steered_clock() -> trio.testing.MockClock:
+    """A test that asks for it runs on a clock that goes as it should, and that the test may set forward."""
+    return trio.testing.MockClock(rate=1)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in names}
-    trio.run(partial(pyfuncitem.obj, **arguments), clock=arguments.get("autojump_clock"), strict_exception_groups=True)
+    clock = arguments.get("autojump_clock") or arguments.get("steered_clock")
+    trio.run(partial(pyfuncitem.obj, **arguments), clock=clock, strict_exception_groups=True)
     return True
 
 

@@ -131,8 +131,11 @@ def _add_background_task_routes(app: App, startup: Startup) -> None:
     @app.post("/bgtasks/activate")
     async def bgtask_activate() -> TrioResponse:
         names = (await read_json(BackgroundTasksActivate)).bgtask_names
+        driver = startup.services.driver
+        if driver.stopped is not None:
+            raise ServiceUnavailable(driver.stopped)
         try:
-            startup.services.driver.activate(names)
+            driver.activate(names)
         except UnknownTasks as exc:
             raise ObjectNotFound.by_names("background tasks", exc.names) from None
         return no_content()

@@ -3,9 +3,9 @@
     draining_sagas ──> draining_db ──> recording_quiesce ──> quiesced
 
 Sagas are drained when this Nexus is drained as of the target blueprint, and every Nexus of its generation is too: until
-then one of them could still be expunged, and leave sagas to this one. After that nothing here needs the database, so no
-connection is lent any more; the record is written on one of its own. There is no way back at any point, and no end but
-that of the process.
+then one of them could still be expunged, and leave sagas to this one. After that nothing here needs the database: the
+background tasks are stopped, and no connection is lent any more; the record is written on one of its own. There is no
+way back at any point, and no end but that of the process.
 """
 
 from __future__ import annotations
@@ -43,17 +43,29 @@ PAUSE_S = 0.25
 """Between two looks at what is waited for."""
 
 RETIRED = "this Nexus is quiescing or quiesced: it does not use the database any more"
+STOPPED = "this Nexus is quiescing or quiesced: its background tasks do not run any more"
 
 
 class QuiesceSequence:
-    """`pool` is everybody's, `last_word` another one on the same database, for the record alone."""
+    """`stop_tasks` ends the background tasks: it is told why, and returns when none of them runs any more. `pool` is
+    everybody's, `last_word` another one on the same database, for the record alone.
+    """
 
     def __init__(
-        self, nexus_id: NexusId, *, gate: QuiesceGate, sec: Sec, pool: Pool, last_word: Pool, log: Log
+        self,
+        nexus_id: NexusId,
+        *,
+        gate: QuiesceGate,
+        sec: Sec,
+        stop_tasks: Callable[[str], Awaitable[None]],
+        pool: Pool,
+        last_word: Pool,
+        log: Log,
     ) -> None:
         self._nexus_id = nexus_id
         self._gate = gate
         self._sec = sec
+        self._stop_tasks = stop_tasks
         self._pool = pool
         self._last_word = last_word
         self._log = log
@@ -67,6 +79,7 @@ class QuiesceSequence:
         drained = trio.current_time()
         sagas = Duration.from_seconds(drained - began)
         self._gate.state = DrainingDb(DrainingDbDetails(requested, sagas))
+        await self._stop_tasks(STOPPED)
         await self._pool.retire(RETIRED)
         unused = trio.current_time()
         db = Duration.from_seconds(unused - drained)

@@ -9,12 +9,23 @@ from uuid import UUID
 import psycopg
 import pytest
 import trio
+import trio.testing
 from blueprint_driver import TARGET, edit_target, eventually, get, names, post
 from nexus_lab import FIRST, SECOND, Nexus, world
 
 from dropshot.exception_groups import leaves
+from nexus.config import (
+    BackgroundTasksConfig,
+    BlueprintTasksConfig,
+    DnsTasksConfig,
+    ExternalEndpointsConfig,
+    SagaRecoveryConfig,
+    SessionCleanupConfig,
+)
+from nexus.incarnation import CHECK_PERIOD_S
 from nexus.quiesce.sagas import REQUESTED
-from nexus.quiesce.sequence import RETIRED
+from nexus.quiesce.sequence import RETIRED, STOPPED
+from nexus.saga.sec import CLAIM_CHECK_PERIOD_S
 from nexus.server import StartupError
 from simstack.rack_setup import SLED_IDS
 
@@ -102,6 +113,45 @@ async def test_a_nexus_that_quiesces_leaves_the_database_alone(database_url: str
         (error,) = leaves(refusal.value)
         assert isinstance(error, StartupError)
         assert str(error).startswith(f"Nexus {FIRST} is quiesced: ")
+
+
+EVERY_SECOND = BackgroundTasksConfig(
+    blueprints=BlueprintTasksConfig(
+        period_secs_load=1,
+        period_secs_plan=1,
+        period_secs_execute=1,
+        period_secs_watch_expunged=1,
+        period_secs_load_reconfigurator_config=1,
+    ),
+    dns_internal=DnsTasksConfig(period_secs_config=1, period_secs_servers=1, period_secs_propagation=1),
+    dns_external=DnsTasksConfig(period_secs_config=1, period_secs_servers=1, period_secs_propagation=1),
+    external_endpoints=ExternalEndpointsConfig(period_secs=1),
+    saga_recovery=SagaRecoveryConfig(period_secs=1),
+    session_cleanup=SessionCleanupConfig(period_secs=1),
+)
+
+LONGER_THAN_ANY_PERIOD_S = max(CHECK_PERIOD_S, CLAIM_CHECK_PERIOD_S) + 1
+
+
+async def test_once_quiesced_it_does_and_says_nothing_of_itself(
+    database_url: str, steered_clock: trio.testing.MockClock
+) -> None:
+    async with world(database_url) as w, w.nexus(background_tasks=EVERY_SECOND) as nexus:
+        await w.initialize_rack(nexus)
+        await nexus.ready()
+        made = await post(nexus, "/demo-saga")
+        await post(nexus, "/quiesce")
+        await post(nexus, f"/demo-saga/{made['demo_saga_id']}/complete")
+        await nexus.eventually("GET", "/quiesce", is_quiesced)
+        tasks = await get(nexus, "/bgtasks")
+        assert {task["current"]["current_status"] for task in tasks.values()} == {"idle"}
+        assert await refused(nexus, "/bgtasks/activate", {"bgtask_names": sorted(tasks)}) == STOPPED
+        said = nexus.log_text.getvalue()
+        for _ in range(2):
+            steered_clock.jump(LONGER_THAN_ANY_PERIOD_S)
+            await trio.testing.wait_all_tasks_blocked()
+        assert nexus.log_text.getvalue().removeprefix(said) == ""
+        assert await get(nexus, "/bgtasks") == tasks
 
 
 async def test_the_next_generation_takes_over(database_url: str) -> None:
