@@ -100,12 +100,17 @@ class QuiesceSequence:
             return "the target blueprint to be read"
         if goal_state(blueprint, self._nexus_id) is None:
             return f"a zone of its own in service: blueprint {blueprint.id} has none"
-        if not self._sec.idle:
-            return "sagas to end"
+        if unfinished := self._unfinished():
+            return unfinished
         if gate.sagas.drained_blueprint_id != blueprint.id:
             return f"blueprint {blueprint.id} to be executed, and sagas to be recovered"
         left = await self._pool.transaction(partial(record_drained, nexus_id=self._nexus_id, blueprint=blueprint))
-        return f"Nexuses of its generation to be drained: {', '.join(map(str, left))}" if left else None
+        if left:
+            return f"Nexuses of its generation to be drained: {', '.join(map(str, left))}"
+        return self._unfinished()  # one that was repaired by hand may have been recovered meanwhile
+
+    def _unfinished(self) -> str | None:
+        return None if self._sec.idle else "sagas to end"
 
     async def _is_recorded(self) -> str | None:
         if await self._last_word.transaction(partial(record_quiesced, nexus_id=self._nexus_id)):

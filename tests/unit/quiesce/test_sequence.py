@@ -9,7 +9,7 @@ import structlog
 import trio
 from blueprint_lab import FIRST_NEXUS, INITIAL
 
-from nexus.api.quiesce_types import DrainingDb, Quiesced
+from nexus.api.quiesce_types import DrainingDb, DrainingSagas, Quiesced
 from nexus.quiesce.gate import QuiesceGate
 from nexus.quiesce.sequence import RETIRED, STOPPED, QuiesceSequence
 
@@ -79,3 +79,21 @@ async def test_the_database_is_retired_when_no_task_runs_any_more(autojump_clock
         nexus.tasks_end.set()
     assert isinstance(nexus.gate.state, Quiesced)
     assert (nexus.tasks_stopped, nexus.pool.retired) == ([STOPPED], [RETIRED])
+
+
+async def test_a_saga_that_is_recovered_at_the_last_moment_is_waited_for(autojump_clock: MockClock) -> None:
+    nexus = Drained()
+    nexus.tasks_end.set()
+
+    def recover() -> list[object]:
+        nexus.sec.idle = False
+        return []
+
+    nexus.pool.transact = recover
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(nexus.quiesce)
+        await trio.sleep(600)
+        assert isinstance(nexus.gate.state, DrainingSagas)
+        assert nexus.tasks_stopped == []
+        nexus.sec.idle, nexus.pool.transact = True, list
+    assert isinstance(nexus.gate.state, Quiesced)
