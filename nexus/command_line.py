@@ -1,7 +1,7 @@
 """`nexus CONFIG_FILE_PATH`: from arguments to an exit code.
 
 0: asked to stop (SIGINT, SIGTERM). 1: the configuration cannot be used, an address is taken, another process of
-the same id was started, or a bug. 2: usage.
+the same id was started, this Nexus is expunged or quiesced, or a bug. 2: usage.
 """
 
 from __future__ import annotations

@@ -162,6 +162,8 @@ async def test_the_next_generation_takes_over(database_url: str) -> None:
         await edit_target(first, ADD_NEXT)
         async with w.nexus(NEXT) as new:
             await new.news.wait_for_status(f"the handoff: {FIRST} is not quiesced yet")
+            response = await new.request("GET", "/quiesce")
+            assert (response.status, b"waiting for the handoff" in response.body) == (503, True)
             await edit_target(first, BUMP)
             await first.eventually("GET", "/quiesce", lambda answer: b"draining_sagas" in answer.body)
             assert "it is of generation 1" in await refused(first, "/demo-saga")
