@@ -4,8 +4,9 @@ Each claim of a saga shuts out the one before, but two live processes of one id 
 holds, and neither would know why. So a Nexus *enters* its SEC id before it recovers anything, which supersedes whoever
 entered before. From then on
 
-- the database refuses an older process every claim and every new saga, in the transaction that takes or makes it
-  (`Incarnation.guard`): the newer one loses nothing to it, and finds all that it had when it first looks;
+- the database refuses an older process every claim and every new saga, and the record that its id is quiesced, in the
+  transaction that makes it (`Incarnation.guard`): the newer one loses nothing to it, and finds all that it had when it
+  first looks;
 - the older one notices within `CHECK_PERIOD_S`, at once when it is refused something or loses a saga, and ends.
 
 An older process that is dead notices nothing, so a restart is no event.
@@ -55,6 +56,8 @@ class Superseded(Exception):
 
 
 class Incarnation:
+    """`pool` is to be used to the last: one that is retired when there is nothing more to be said of this process."""
+
     def __init__(self, pool: Pool, mine: SecProcess, *, log: Log) -> None:
         self._pool = pool
         self._mine = mine
@@ -72,7 +75,7 @@ class Incarnation:
         self._doubted.set()
 
     async def guard(self, connection: Connection) -> None:
-        """In a transaction that takes a claim or creates a saga. Raises SecSuperseded."""
+        """In a transaction that is for the newest process alone. Raises SecSuperseded."""
         if await lock_incarnation(connection, self._mine.sec_id) != self._mine.incarnation:
             self.doubt()
             raise SecSuperseded(self._mine.sec_id)

@@ -111,7 +111,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                 ):
                     await _wait_for_world(config, startup, pool)
                     await _take_database(config, startup, pool)
-                    incarnation = await _enter(config, startup, pool, log=log)
+                    incarnation = await _enter(config, startup, last_word, log=log)
                     await _put_in_service(
                         config,
                         startup,
@@ -128,6 +128,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                         gate=services.quiesce,
                         sec=services.sec,
                         stop_tasks=services.driver.stop,
+                        guard=incarnation.guard,
                         pool=pool,
                         last_word=last_word,
                         log=log.bind(component="quiesce"),

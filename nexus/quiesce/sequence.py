@@ -29,11 +29,13 @@ from nexus.api.types import Duration
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.nexus_states import record_drained, record_quiesced
 from nexus.deployment.nexus_states import goal_state
+from nexus.saga.errors import SecSuperseded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from dropshot.logging import Log
+    from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.ids import NexusId
     from nexus.quiesce.gate import QuiesceGate
@@ -48,7 +50,8 @@ STOPPED = "this Nexus is quiescing or quiesced: its background tasks do not run 
 
 class QuiesceSequence:
     """`stop_tasks` ends the background tasks: it is told why, and returns when none of them runs any more. `pool` is
-    everybody's, `last_word` another one on the same database, for the record alone.
+    everybody's, `last_word` another one on the same database, for the record and for who makes it. `guard` raises
+    SecSuperseded in a transaction if that is not this process any more.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class QuiesceSequence:
         stop_tasks: Callable[[str], Awaitable[None]],
         pool: Pool,
         last_word: Pool,
+        guard: Callable[[Connection], Awaitable[None]],
         log: Log,
     ) -> None:
         self._nexus_id = nexus_id
@@ -68,6 +72,7 @@ class QuiesceSequence:
         self._stop_tasks = stop_tasks
         self._pool = pool
         self._last_word = last_word
+        self._guard = guard
         self._log = log
 
     async def run(self) -> None:
@@ -113,9 +118,11 @@ class QuiesceSequence:
         return None if self._sec.idle else "sagas to end"
 
     async def _is_recorded(self) -> str | None:
-        if await self._last_word.transaction(partial(record_quiesced, nexus_id=self._nexus_id)):
-            return None
-        return "its record in db_metadata_nexus"
+        async def record(connection: Connection) -> bool:
+            await self._guard(connection)
+            return await record_quiesced(connection, nexus_id=self._nexus_id)
+
+        return None if await self._last_word.transaction(record) else "its record in db_metadata_nexus"
 
     async def _wait_until(self, check: Callable[[], Awaitable[str | None]]) -> None:
         """Until `check` returns None. It returns what there is to wait for, which is logged when it changes."""
@@ -123,7 +130,7 @@ class QuiesceSequence:
         while True:
             try:
                 reason = await check()
-            except (DatabaseUnavailable, psycopg.OperationalError) as error:
+            except (DatabaseUnavailable, psycopg.OperationalError, SecSuperseded) as error:
                 reason = str(error)
             if reason is None:
                 return

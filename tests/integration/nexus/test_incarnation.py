@@ -229,3 +229,18 @@ async def test_a_superseded_nexus_leaves_blueprint_and_dns_as_they_are(
         assert [type(error) for error in leaves(caught.value)] == [Superseded]
         with psycopg.connect(database_url) as connection:
             assert connection.execute("SELECT count(*) FROM bp_target").fetchall() == [(1,)]
+
+
+async def test_a_superseded_nexus_does_not_say_that_its_id_is_quiesced(database_url: str) -> None:
+    async with world(database_url) as w, trio.open_nursery() as nursery:
+        older = OlderNexus(w)
+        nexus = await nursery.start(older.run)
+        demo = json.loads((await nexus.request("POST", "/demo-saga")).body)
+        assert (await nexus.request("POST", "/quiesce")).status == 204
+        with psycopg.connect(database_url) as connection:
+            connection.execute("UPDATE sec_process SET incarnation = incarnation + 1")
+        assert (await nexus.request("POST", f"/demo-saga/{demo['demo_saga_id']}/complete")).status == 204
+        await older.ended.wait()
+        assert isinstance(older.reason, Superseded)
+        with psycopg.connect(database_url) as connection:
+            assert connection.execute("SELECT state FROM db_metadata_nexus").fetchall() == [("active",)]

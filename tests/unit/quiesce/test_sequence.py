@@ -39,6 +39,10 @@ class Pool:
         self.retired.append(reason)
 
 
+async def never_superseded(_connection: object) -> None:
+    pass
+
+
 class Drained:
     """A Nexus that has been asked to quiesce, with no saga, and the only one of its generation that is left."""
 
@@ -64,6 +68,7 @@ class Drained:
             stop_tasks=self.stop_tasks,
             pool=self.pool,  # type: ignore[arg-type]
             last_word=Pool(lambda: True),  # type: ignore[arg-type]
+            guard=never_superseded,
             log=structlog.get_logger(),
         )
         await sequence.run()
