@@ -4,9 +4,10 @@ Each claim of a saga shuts out the one before, but two live processes of one id 
 holds, and neither would know why. So a Nexus *enters* its SEC id before it recovers anything, which supersedes whoever
 entered before. From then on
 
-- the database refuses an older process every claim and every new saga, and the record that its id is quiesced, in the
-  transaction that makes it (`Incarnation.guard`): the newer one loses nothing to it, and finds all that it had when it
-  first looks;
+- the database refuses an older process every claim, every new saga, every adoption, and the record that its id is
+  quiesced, in the transaction that makes it (`Incarnation.guard`): the newer one loses nothing to it, and finds all
+  that it had when it first looks. Sagas that came to this id later would wait for the newer one's next recovery, and
+  that one may hold itself drained meanwhile;
 - the older one notices within `CHECK_PERIOD_S`, at once when it is refused something or loses a saga, and ends.
 
 An older process that is dead notices nothing, so a restart is no event.

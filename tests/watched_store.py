@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nexus.saga.errors import SagaError, SagaLost
     from nexus.saga.ids import SagaId, SecId
-    from nexus.saga.store import Adoption, Claim, LogWrite, NewSaga, SagaLogWriter, StoredRow, StoredSaga
+    from nexus.saga.store import Adoption, Claim, Guard, LogWrite, NewSaga, SagaLogWriter, StoredRow, StoredSaga
 
 
 class WatchedStore(InMemorySecStore):
@@ -51,8 +51,8 @@ class WatchedStore(InMemorySecStore):
         await self._lag()
         return claim
 
-    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
-        adoption = await super().adopt(from_secs, sec_id=sec_id)
+    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId, guard: Guard | None = None) -> Adoption:
+        adoption = await super().adopt(from_secs, sec_id=sec_id, guard=guard)
         for saga_id in adoption.moved:
             self._note_taking(saga_id)
         return adoption

@@ -114,7 +114,9 @@ class WriteRefused(SagaError):
 
 
 class SecSuperseded(SagaError):
-    """Another process has this SEC id now. This one creates and claims nothing any more; what it held, it is losing."""
+    """Another process has this SEC id now. This one creates, claims and adopts nothing any more; what it held, it is
+    losing.
+    """
 
     retryable = True
 

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from nexus.saga.injection import Injection
     from nexus.saga.logger import Logger
     from nexus.saga.status import SagaDetails, SagaStatus
-    from nexus.saga.store import Abandonment, Adoption, InProgressSaga, SagaLogWriter, SecStore
+    from nexus.saga.store import Abandonment, Adoption, Guard, InProgressSaga, SagaLogWriter, SecStore
 
 DEFAULT_HISTORY = 10_000
 
@@ -194,16 +194,20 @@ class Sec:
         """A page, by id, of the sagas in the store that are assigned to this SEC and not at their end."""
         return await self._store.list_in_progress(self.sec_id, after=after, limit=limit)
 
-    async def adopt(self, from_secs: Collection[SecId]) -> Adoption:
-        """Assign to this SEC what is in progress of others, for the next recovery. Raises StoreUnavailable.
+    async def adopt(self, from_secs: Collection[SecId], *, guard: Guard | None = None) -> Adoption:
+        """Assign to this SEC what is in progress of others, for the next recovery. Those others lose it, whatever they
+        are still doing.
 
-        Safe to cancel, and to repeat. Those others lose it, whatever they are still doing.
+        Takes several transactions of the store. Raises StoreUnavailable, SecSuperseded, and what `guard` raises, which
+        each of them asks; what has moved by then has moved. Safe to cancel, and to repeat.
         """
-        return await self._store.adopt(from_secs, sec_id=self.sec_id)
+        return await self._store.adopt(from_secs, sec_id=self.sec_id, guard=guard)
 
-    async def abandon_orphans(self, orphaned_secs: Collection[SecId], *, comment: str) -> Abandonment:
+    async def abandon_orphans(
+        self, orphaned_secs: Collection[SecId], *, comment: str, guard: Guard | None = None
+    ) -> Abandonment:
         """Give up what is in progress of SECs that are gone and whose sagas nobody can run. As `adopt`."""
-        return await self._store.abandon_orphans(orphaned_secs, sec_id=self.sec_id, comment=comment)
+        return await self._store.abandon_orphans(orphaned_secs, sec_id=self.sec_id, comment=comment, guard=guard)
 
     async def check_claims(self) -> list[SagaLost]:
         """Stop every saga held here whose claim is not in force any more, and return why.

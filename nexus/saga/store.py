@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import trio
 
@@ -27,7 +27,7 @@ from nexus.saga.errors import SagaExists, SagaLost, SagaNotFound, StoreUnavailab
 from nexus.saga.log import NodeEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from datetime import datetime
 
     from nexus.saga.errors import SagaError
@@ -49,6 +49,11 @@ IN_PROGRESS = frozenset({StoredState.RUNNING, StoredState.UNWINDING})
 AbandonReason: TypeAlias = Literal["omdb", "unrecoverable", "orphaned"]
 
 CallKind: TypeAlias = Literal["action", "undo"]
+
+Guard: TypeAlias = "Callable[[Any], Awaitable[None]]"
+"""Asked at the beginning of a transaction of the store, with what that is there: a connection with the database, the
+store itself in memory. Raises what speaks against the transaction.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +185,17 @@ class SecStore(Protocol):
     async def list_in_progress(self, sec_id: SecId, *, after: SagaId | None = None, limit: int) -> list[InProgressSaga]:
         """A page of the sagas, running or unwinding, that are assigned to a SEC, by id."""
 
-    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
+    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId, guard: Guard | None = None) -> Adoption:
         """Assign to `sec_id` every saga in progress of those SECs, under a claim and an adopt generation of its own.
 
         Each of them is lost to whoever held it. A claim taken by this is used by nobody: recovering the saga takes
-        another. Bounded in time, whatever the others are doing; may be repeated.
+        another. Bounded in time, whatever the others are doing; may be repeated. Takes several transactions, and asks
+        `guard` in each: what that raises is raised, and what has moved by then has moved.
         """
 
-    async def abandon_orphans(self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str) -> Abandonment:
+    async def abandon_orphans(
+        self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str, guard: Guard | None = None
+    ) -> Abandonment:
         """Give up, as `orphaned`, every saga in progress of those SECs. `sec_id` is who does it, and keeps its own.
 
         As `adopt` in all else.
@@ -292,8 +300,10 @@ class InMemorySecStore:
         )[:limit]
         return [InProgressSaga(saga_id, self.rows[saga_id].created.name, self.rows[saga_id].state) for saga_id in page]
 
-    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
+    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId, guard: Guard | None = None) -> Adoption:
         await self._reach()
+        if guard is not None:
+            await guard(self)
         others = set(from_secs) - {sec_id}
         moved: list[SagaId] = []
         for saga_id, row in self.rows.items():
@@ -304,8 +314,12 @@ class InMemorySecStore:
                 moved.append(saga_id)
         return Adoption(moved=tuple(sorted(moved)))
 
-    async def abandon_orphans(self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str) -> Abandonment:
+    async def abandon_orphans(
+        self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str, guard: Guard | None = None
+    ) -> Abandonment:
         await self._reach()
+        if guard is not None:
+            await guard(self)
         others = set(orphaned_secs) - {sec_id}
         abandoned: list[SagaId] = []
         for saga_id, row in self.rows.items():

@@ -2,7 +2,8 @@
 
 The steps are those of upstream's that mean something here, in its order. One that fails is reported as a warning, and
 the others are tried all the same; the next activation is the retry. Every Nexus of the blueprint does all of this, at
-the same time: each step finds done what another has done, and none begins unless the blueprint is the enabled target.
+the same time: each step finds done what another has done, and no transaction of one is begun unless the blueprint is
+the enabled target.
 
 Details: `{"target_id", "enabled", "execution_error", "needs_saga_recovery", "event_report"}`; of a blueprint that is
 not to be executed the first two only, and of one that is not for this Nexus to execute `error` with them.
@@ -169,14 +170,15 @@ class BlueprintExecutor:
 
     async def _reassign_sagas(self, blueprint: Blueprint) -> tuple[int, str]:
         quiesce = self._quiesce
-        await self._check_target(blueprint)
+        check = partial(_check_target, blueprint=blueprint)
+        await self._pool.transaction(check)
         moves = saga_moves(blueprint, self._nexus_id)
         quiesce.sagas = quiesce.sagas.reassignment_started()
         if not moves.reassign_from:
             quiesce.sagas = quiesce.sagas.reassigned(blueprint.id, moved=False)
             return 0, "no expunged Nexus of this generation is ready for cleanup"
         try:
-            adoption = await self._sec.adopt([SecId(zone_id) for zone_id in moves.reassign_from])
+            adoption = await self._sec.adopt([SecId(zone_id) for zone_id in moves.reassign_from], guard=check)
         except BaseException:  # also when it is cancelled
             quiesce.sagas = quiesce.sagas.reassignment_unsure()
             self._recovery.activate()
@@ -195,27 +197,37 @@ class BlueprintExecutor:
         return len(adoption.moved), said
 
     async def _abandon_orphans(self, blueprint: Blueprint) -> str:
-        await self._check_target(blueprint)
+        check = partial(_check_target, blueprint=blueprint)
+        await self._pool.transaction(check)
         moves = saga_moves(blueprint, self._nexus_id)
         if not moves.orphaned:
             return "no expunged Nexus of an older generation is ready for cleanup"
         secs = [SecId(zone_id) for zone_id in moves.orphaned]
-        given_up = await self._sec.abandon_orphans(secs, comment=ORPHANED_COMMENT)
+        given_up = await self._sec.abandon_orphans(secs, comment=ORPHANED_COMMENT, guard=check)
         if given_up.abandoned:
             self._log.warning("orphaned sagas abandoned", count=len(given_up.abandoned))
         return _count(len(given_up.abandoned), "saga", "abandoned")
 
-    async def _check_target(self, blueprint: Blueprint) -> None:
-        """Before a step that is not one transaction with it. Raises NotTheTarget."""
-        _check_target(await self._pool.transaction(read_target), blueprint)
-
 
 async def _lock_target(connection: Connection, blueprint: Blueprint) -> None:
     """Raises NotTheTarget."""
-    _check_target((await lock_target(connection)).target, blueprint)
+    _check_is_target((await lock_target(connection)).target, blueprint)
 
 
-def _check_target(current: BlueprintTarget, blueprint: Blueprint) -> None:
+async def _check_target(connection: Connection, blueprint: Blueprint) -> None:
+    """For transactions that move or give up sagas. Those are many, at several Nexuses at once, and wait up to a second
+    for a row that is locked, so unlike `_lock_target` they keep nobody from changing the target. Raises NotTheTarget.
+
+    That is enough. At every isolation level, one of them that commits after the target has changed had begun before
+    that, so it ends within 5 s (`transaction_timeout`), whatever its process does, and it comes to the same as if it
+    had been in time. Where this Nexus is expunged, whoever takes over its sagas takes those over, too, that it moves,
+    and finds each of them here or where it was, locked for less long than it waits; or it takes it first, and then this
+    one finds it taken. And what is orphaned by one target is so by all later ones.
+    """
+    _check_is_target(await read_target(connection), blueprint)
+
+
+def _check_is_target(current: BlueprintTarget, blueprint: Blueprint) -> None:
     """That what is executed is the target still, and to be executed, raises NotTheTarget otherwise. So a Nexus that was
     stopped for long, and is expunged now, does nothing by what it knew.
     """

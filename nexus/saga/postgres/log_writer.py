@@ -166,7 +166,7 @@ class LogRow:
 Row: TypeAlias = Creation | LogRow
 
 Guard: TypeAlias = "Callable[[Connection], Awaitable[None]]"
-"""Raises a SagaError if this process may not make sagas, or take them, any more."""
+"""As that of `nexus.saga.store`. Of a whole store it raises SagaError only."""
 
 
 class PostgresSagaLog:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.saga.logger import Logger
+    from nexus.saga.postgres.claims import Transact
     from nexus.saga.postgres.log_writer import Guard
     from nexus.saga.store import Abandonment, AbandonReason, Adoption, NewSaga, SagaLogWriter, StoredSaga
 
@@ -67,15 +68,15 @@ ORDER BY id LIMIT %s
 class PostgresSecStore:
     """Uses the pool's connections for as long as one transaction each.
 
-    `guard` is called at the beginning of every transaction that creates sagas or takes claims. What it raises, a
-    SagaError, is what `create` or `claim` raises.
+    `guard` is called at the beginning of every transaction that creates, claims, adopts or gives up sagas of others.
+    What it raises, a SagaError, is what `create`, `claim`, `adopt` or `abandon_orphans` raises.
     """
 
     def __init__(self, pool: Pool, *, log: Logger, guard: Guard | None = None) -> None:
         self._pool = pool
         self._guard = guard
         self._writer = LogWriter(pool, log=log, guard=guard)
-        self._claims = ClaimTaker(self._transact_guarded)
+        self._claims = ClaimTaker(self._guarded_by(guard))
         self._loads: Together[Claim, StoredSaga] = Together(
             lambda claims: load_sagas(self._transact, claims, writer=self._writer)
         )
@@ -117,11 +118,15 @@ class PostgresSecStore:
 
         return await self._transact(read)
 
-    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
-        return await adopt(self._transact, from_secs, sec_id=sec_id)
+    async def adopt(self, from_secs: Collection[SecId], *, sec_id: SecId, guard: Guard | None = None) -> Adoption:
+        return await adopt(self._guarded_by(self._guard, guard), from_secs, sec_id=sec_id)
 
-    async def abandon_orphans(self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str) -> Abandonment:
-        return await abandon_orphans(self._transact, orphaned_secs, sec_id=sec_id, comment=comment)
+    async def abandon_orphans(
+        self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str, guard: Guard | None = None
+    ) -> Abandonment:
+        return await abandon_orphans(
+            self._guarded_by(self._guard, guard), orphaned_secs, sec_id=sec_id, comment=comment
+        )
 
     async def abandon(self, claim: Claim, *, reason: AbandonReason, comment: str) -> None:
         time = datetime.now(UTC)
@@ -138,13 +143,17 @@ class PostgresSecStore:
 
         await self._transact(write)
 
-    async def _transact_guarded(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
-        async def run(connection: Connection) -> T:
-            if self._guard is not None:
-                await self._guard(connection)
-            return await fn(connection)
+    def _guarded_by(self, *guards: Guard | None) -> Transact:
+        async def transact(fn: Callable[[Connection], Awaitable[T]], /) -> T:
+            async def run(connection: Connection) -> T:
+                for guard in guards:
+                    if guard is not None:
+                        await guard(connection)
+                return await fn(connection)
 
-        return await self._transact(run)
+            return await self._transact(run)
+
+        return transact
 
     async def _transact(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
         """As `Pool.transaction`, telling what surely was not written from what may have been."""

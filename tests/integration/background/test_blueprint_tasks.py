@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,8 @@ import pytest
 import structlog
 import trio
 from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
+from saga_lab import KeptLog
+from stored_sagas import demo
 
 from nexus.background.activator import Activator, Watch
 from nexus.background.tasks.blueprint_executor import BlueprintExecutor, NotTheTarget
@@ -36,16 +38,21 @@ from nexus.errors import InvalidRequest
 from nexus.ids import NexusId, RackId
 from nexus.quiesce.gate import QuiesceGate
 from nexus.rack import NexusZone
+from nexus.saga.action import ActionRegistry
 from nexus.saga.ids import SecId
+from nexus.saga.postgres import PostgresSecStore, adoption
+from nexus.saga.sec import Sec
 from nexus.saga.store import Abandonment, Adoption
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.deployment.edits import Edit
     from nexus.saga.errors import SagaLost
+
+T = TypeVar("T")
 
 LOG = structlog.get_logger()
 THIRD = NexusZone(NexusId(UUID(int=3)), FIRST_SLED, "127.0.0.1:9", "100::3")
@@ -186,11 +193,11 @@ class NoSec:
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[SecId]]] = []
 
-    async def adopt(self, expunged: Sequence[SecId]) -> Adoption:
+    async def adopt(self, expunged: Sequence[SecId], *, guard: object) -> Adoption:
         self.calls.append(("adopt", list(expunged)))
         return Adoption(())
 
-    async def abandon_orphans(self, orphaned: Sequence[SecId], *, comment: str) -> Abandonment:
+    async def abandon_orphans(self, orphaned: Sequence[SecId], *, comment: str, guard: object) -> Abandonment:
         self.calls.append(("abandon", list(orphaned)))
         return Abandonment(())
 
@@ -198,19 +205,26 @@ class NoSec:
         return []
 
 
-def executor(
-    pool: Pool, nexus_id: NexusId, loaded: LoadedBlueprint, sec: NoSec, *, quiesce: QuiesceGate | None = None
-) -> BlueprintExecutor:
-    def now() -> datetime:
-        return datetime.now(UTC)
+def now() -> datetime:
+    return datetime.now(UTC)
 
+
+def executor(
+    pool: Pool,
+    nexus_id: NexusId,
+    loaded: LoadedBlueprint,
+    sec: NoSec | Sec,
+    *,
+    quiesce: QuiesceGate | None = None,
+    recovery: Activator | None = None,
+) -> BlueprintExecutor:
     return BlueprintExecutor(
         nexus_id,
         pool=pool,
-        sec=sec,  # type: ignore[arg-type]
+        sec=cast("Sec", sec),
         quiesce=quiesce or QuiesceGate(nexus_id, now=now),
         loaded=Watch(loaded),
-        recovery=Activator(),
+        recovery=recovery or Activator(),
         dns=(),
         log=LOG,
         now=now,
@@ -234,10 +248,10 @@ async def test_who_is_cancelled_while_it_reassigns_does_not_know_what_moved(data
     with trio.CancelScope() as scope:
 
         class SlowSec(NoSec):
-            async def adopt(self, expunged: Sequence[SecId]) -> Adoption:
+            async def adopt(self, expunged: Sequence[SecId], *, guard: object) -> Adoption:
                 scope.cancel()
                 await trio.lowlevel.checkpoint()
-                return await super().adopt(expunged)
+                return await super().adopt(expunged, guard=guard)
 
         async with rack(database_url) as pool:
             target = await make_target(pool, ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
@@ -270,3 +284,55 @@ async def test_nothing_is_done_by_what_is_the_target_no_more(database_url: str, 
         with psycopg.connect(database_url) as connection:
             left = connection.execute("SELECT FROM db_metadata_nexus WHERE nexus_id = %s", (SECOND_NEXUS,)).fetchone()
         assert left is not None
+
+
+class StoppedPool:
+    """Of a process that is stopped before the transaction of this number, and goes on after `meanwhile`."""
+
+    def __init__(self, pool: Pool, before: int, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self._pool = pool
+        self._left = before
+        self._meanwhile = meanwhile
+
+    async def transaction(self, fn: Callable[[Connection], Awaitable[T]]) -> T:
+        self._left -= 1
+        if self._left == 0:
+            await self._meanwhile()
+        return await self._pool.transaction(fn)
+
+
+@pytest.mark.parametrize("nexus_id", [FIRST_NEXUS, NexusId(THIRD.id)], ids=["reassigns", "abandons orphans"])
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_a_nexus_that_was_stopped_among_sagas_takes_no_more_of_them(
+    database_url: str, nexus_id: NexusId, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lists one, takes it, looks whether it is left, and so on. Before it takes one it is stopped, and expunged."""
+    monkeypatch.setattr(adoption, "BATCH", 1)
+    async with rack(database_url) as pool:
+        target = await make_target(
+            pool, AddNexusZone(THIRD, 2), BumpNexusGeneration(), ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True)
+        )
+        with psycopg.connect(database_url) as connection:
+            for saga in (1, 2):
+                demo(saga, current_sec=SECOND_NEXUS).insert(connection)
+        last = NexusZone(NexusId(UUID(int=4)), FIRST_SLED, "127.0.0.1:10", "100::4")
+        meanwhile = partial(make_target, pool, AddNexusZone(last, 2), ExpungeZone(nexus_id))
+        store = PostgresSecStore(cast("Pool", StoppedPool(pool, 3 * taken + 2, meanwhile)), log=KeptLog())
+        sec = Sec(SecId(nexus_id), store=store, registry=ActionRegistry([]), log=KeptLog())
+        quiesce, recovery = QuiesceGate(nexus_id, now=now), Activator()
+        details = await executor(pool, nexus_id, target, sec, quiesce=quiesce, recovery=recovery).activate()
+        report = details["event_report"]
+        assert isinstance(report, EventReport)
+        reassigning, abandoning = report.steps[-2:]
+        assert (abandoning.outcome, abandoning.message) == ("warning", str(NotTheTarget(target.blueprint)))
+        if nexus_id == FIRST_NEXUS:
+            assert (reassigning.outcome, reassigning.message) == ("warning", str(NotTheTarget(target.blueprint)))
+            assert recovery.take()
+            assert not quiesce.sagas.reassignment_pending
+            assert quiesce.sagas.reassignment_generation == 2
+            assert quiesce.sagas.reassignment_blueprint_id is None
+        with psycopg.connect(database_url) as connection:
+            left = connection.execute(
+                "SELECT FROM saga WHERE current_sec = %s AND saga_state = 'running'", (SECOND_NEXUS,)
+            ).fetchall()
+        assert len(left) == 2 - taken

@@ -15,7 +15,7 @@ import pytest
 import trio
 from database_proxy import proxied
 from nexus_lab import SECOND, World, world
-from saga_lab import KeptLog
+from saga_lab import OTHER_SEC_ID, KeptLog
 
 from dropshot.exception_groups import leaves
 from nexus import incarnation
@@ -82,6 +82,10 @@ async def test_g4_an_older_process_takes_nothing_any_more(conninfo: str) -> None
             await trio.testing.wait_all_tasks_blocked()
             with pytest.raises(SecSuperseded):
                 await older.sec.recover(number(1))
+            with pytest.raises(SecSuperseded):
+                await older.sec.adopt([OTHER_SEC_ID])
+            with pytest.raises(SecSuperseded):
+                await older.sec.abandon_orphans([OTHER_SEC_ID], comment="too old")
             assert await newer.sec.check_claims() == []
             assert [saga.saga_id for saga in await newer.sec.list_in_progress()] == [number(1)]
 

@@ -551,6 +551,31 @@ async def test_adoption_waits_for_what_a_stopped_process_has_locked(conninfo: st
         await stopped.close()
 
 
+class NoMore(Exception):
+    pass
+
+
+@pytest.mark.parametrize("abandons", [False, True], ids=["adopted", "abandoned"])
+async def test_sagas_are_taken_only_as_long_as_the_guard_agrees(
+    conninfo: str, abandons: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked in the transaction that takes them. What was taken before stays taken."""
+    monkeypatch.setattr(adoption, "BATCH", 3)
+
+    async def guard(connection: Connection) -> None:
+        cursor = await connection.execute("SELECT count(*) FROM saga_claim WHERE claim = 2")
+        if await cursor.fetchone() != (0,):
+            raise NoMore
+
+    async with open_pool(conninfo, log=KeptLog()) as pool, serving(pool) as store:
+        await created(store, [number(value) for value in range(10)])
+        take = partial(store.abandon_orphans, comment="too old") if abandons else store.adopt
+        with pytest.raises(NoMore):
+            await take([SEC_ID], sec_id=OTHER_SEC_ID, guard=guard)
+        left = await rows(pool, "SELECT id FROM saga WHERE claim = 1 AND current_sec = %s ORDER BY id", SEC_ID)
+        assert left == [(number(value),) for value in range(3, 10)]
+
+
 async def test_adoption_in_doubt(conninfo: str) -> None:
     """Each saga moves once, and is reported, though the answer to a commit was lost."""
     async with open_pool(conninfo, log=KeptLog()) as pool:

@@ -245,6 +245,38 @@ async def test_orphans(open_store: OpenStore) -> None:
         await write(theirs, STARTED)
 
 
+class Refused(Exception):
+    pass
+
+
+async def test_a_guard_of_adoption_and_of_giving_up(open_store: OpenStore) -> None:
+    """What it raises is raised, also where there is nothing to take, and nothing is taken."""
+
+    async def refuse(_: object) -> None:
+        raise Refused
+
+    async def agree(_: object) -> None:
+        pass
+
+    third = SecId(UUID(int=0x3))
+    async with open_store() as store:
+        logs = [
+            await store.create(replace(NEW, saga_id=number(0))),
+            await store.create(replace(NEW, saga_id=number(1))),
+        ]
+        for sec_id in (SEC_ID, third):
+            with pytest.raises(Refused):
+                await store.adopt([sec_id], sec_id=OTHER_SEC_ID, guard=refuse)
+            with pytest.raises(Refused):
+                await store.abandon_orphans([sec_id], sec_id=OTHER_SEC_ID, comment="too old", guard=refuse)
+        for log in logs:
+            await write(log, NodeEvent.started(log.claim.saga_id, NODE))
+        moved = number(0), number(1)
+        assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID, guard=agree) == Adoption(moved)
+        given_up = await store.abandon_orphans([OTHER_SEC_ID], sec_id=third, comment="too old", guard=agree)
+        assert given_up == Abandonment(moved)
+
+
 async def test_a_log_that_is_told_of_its_loss(open_store: OpenStore) -> None:
     async with open_store() as store:
         log = await store.create(NEW)
