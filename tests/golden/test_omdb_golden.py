@@ -17,7 +17,7 @@ from omdb.tree import ROOT, Group
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pytest
 
@@ -574,6 +574,17 @@ def test_background_tasks_with_trouble() -> None:
     check_golden("omdb/background_tasks_trouble.txt", Redactor().redact_ports(text))
 
 
+def transcript_of_details(forms: Sequence[tuple[str, dict[str, object]]]) -> str:
+    """Of one server: of several that follow one another, one may have the port of another."""
+    text = ""
+    canned = CannedHttp({})
+    with canned.serve() as url:
+        for name, form in forms:
+            canned.answers["GET /bgtasks"] = 200, {name: task(name, form)}
+            text += transcript(["nexus background-tasks show"], environ={"OMDB_NEXUS_URL": url})
+    return text
+
+
 def test_every_form_of_saga_recovery() -> None:
     counts = {"nfound": 12, "nrecovered": 3, "nfailed": 2, "nskipped": 7, "nremoved": 5}
     loss = {"time": "2024-08-12T20:21:00Z", "saga_id": str(UUID(int=7)), "new_sec": str(UUID(int=8))}
@@ -584,10 +595,7 @@ def test_every_form_of_saga_recovery() -> None:
         {**SAGA_RECOVERY, "ntotal_recovered": 10_006, "last_pass": {"Success": {**counts, "nfound": 10_006}}},
         {**SAGA_RECOVERY, "last_pass": {"Neither": {}}},
     )
-    text = ""
-    for form in forms:
-        with CannedHttp({"GET /bgtasks": (200, {"saga_recovery": task("saga_recovery", form)})}).serve() as url:
-            text += transcript(["nexus background-tasks show"], environ={"OMDB_NEXUS_URL": url})
+    text = transcript_of_details([("saga_recovery", form) for form in forms])
     check_golden("omdb/saga_recovery.txt", Redactor().redact_ports(text))
 
 
@@ -615,10 +623,7 @@ def test_every_form_of_the_tasks_about_blueprints() -> None:
         ("expunged_zone_watcher", {"waiting_for": [waiting], "ready_for_cleanup": []}),
         ("expunged_zone_watcher", {"waiting_for": [], "ready_for_cleanup": [str(UUID(int=8))]}),
     )
-    text = ""
-    for name, form in forms:
-        with CannedHttp({"GET /bgtasks": (200, {name: task(name, form)})}).serve() as url:
-            text += transcript(["nexus background-tasks show"], environ={"OMDB_NEXUS_URL": url})
+    text = transcript_of_details(forms)
     check_golden("omdb/blueprint_tasks.txt", Redactor().redact_ports(text))
 
 
