@@ -622,6 +622,9 @@ def test_every_form_of_the_tasks_about_blueprints() -> None:
         ("blueprint_planner", {"status": "asleep"}),
         ("expunged_zone_watcher", {"waiting_for": [waiting], "ready_for_cleanup": []}),
         ("expunged_zone_watcher", {"waiting_for": [], "ready_for_cleanup": [str(UUID(int=8))]}),
+        ("blueprint_executor", {"target_id": BLUEPRINT_IDS[1], "enabled": True, "error": "this Nexus is expunged"}),
+        ("blueprint_planner", {"error": "this Nexus is expunged"}),
+        ("expunged_zone_watcher", {"error": "this Nexus is expunged"}),
     )
     text = transcript_of_details(forms)
     check_golden("omdb/blueprint_tasks.txt", Redactor().redact_ports(text))
