@@ -127,7 +127,10 @@ class BlueprintExecutor:
         started = time.monotonic()
         try:
             message = await step()
-        except (DatabaseUnavailable, psycopg.OperationalError, SagaError, NotTheTarget, NotInBlueprint) as error:
+        except NotTheTarget as error:
+            self._log.debug("step of an execution left out", step=description, reason=str(error))
+            return StepReport(description, "warning", str(error), _elapsed_ms(started))
+        except (DatabaseUnavailable, psycopg.OperationalError, SagaError, NotInBlueprint) as error:
             self._log.warning("step of an execution failed", step=description, error=str(error))
             return StepReport(description, "warning", str(error), _elapsed_ms(started))
         return StepReport(description, "completed", message, _elapsed_ms(started))
