@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -460,35 +461,34 @@ def test_sagas_that_cannot_be_read() -> None:
 def test_failures_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """One transcript for each kind of server that is not a Nexus in good health."""
     monkeypatch.setattr(http_connection, "EXCHANGE_TIMEOUT_S", 0.2)
-    redactor = Redactor()
     text = ""
-    for heading, reply in {
-        "sends nothing and closes": b"",
-        "speaks another protocol": b"SSH-2.0-OpenSSH_9.2p1\r\n",
-        "speaks TLS": b"\x15\x03\x01\x00\x02\x02\x46",
-        "closes inside the head": b"HTTP/1.1 200 OK\r\ncontent-type: application/js",
-        "closes inside the body": b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"items":',
-        "closes inside a chunk": b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n20\r\n{"items":',
-        "sends a broken head": b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
-        "sends a broken length": b"HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\n",
-        "answers with HTML": b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n<html>hi</html>",
-        "answers with other JSON": b'HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{"items": "x"}',
-        "redirects": b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
-        "fails without an error body": b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 12\r\n\r\nBad\r\nGateway",
-        "says nothing for too long": None,
-        "stops in the middle for too long": (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{",),
-    }.items():
+    with ExitStack() as servers:  # all at once, so that no two have the same port
+        for heading, reply in {
+            "sends nothing and closes": b"",
+            "speaks another protocol": b"SSH-2.0-OpenSSH_9.2p1\r\n",
+            "speaks TLS": b"\x15\x03\x01\x00\x02\x02\x46",
+            "closes inside the head": b"HTTP/1.1 200 OK\r\ncontent-type: application/js",
+            "closes inside the body": b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"items":',
+            "closes inside a chunk": b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n20\r\n{"items":',
+            "sends a broken head": b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
+            "sends a broken length": b"HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\n",
+            "answers with HTML": b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n<html>hi</html>",
+            "answers with other JSON": b'HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{"items": "x"}',
+            "redirects": b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
+            "fails without an error body": b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 12\r\n\r\nBad\r\nGateway",
+            "says nothing for too long": None,
+            "stops in the middle for too long": (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{",),
+        }.items():
 
-        def converse(connection: socket.socket, reply: bytes | tuple[bytes] | None = reply) -> None:
-            connection.recv(65_536)
-            connection.sendall((reply if isinstance(reply, bytes) else reply[0]) if reply else b"")
-            if not isinstance(reply, bytes):
-                connection.recv(1)
+            def converse(connection: socket.socket, reply: bytes | tuple[bytes] | None = reply) -> None:
+                connection.recv(65_536)
+                connection.sendall((reply if isinstance(reply, bytes) else reply[0]) if reply else b"")
+                if not isinstance(reply, bytes):
+                    connection.recv(1)
 
-        with raw_server(converse) as port:
-            environ = {"OMDB_NEXUS_URL": f"http://{LOOPBACK}:{port}"}
+            environ = {"OMDB_NEXUS_URL": f"http://{LOOPBACK}:{servers.enter_context(raw_server(converse))}"}
             text += f"\n# The server {heading}.\n" + transcript(["nexus background-tasks list"], environ=environ)
-    check_golden("omdb/server_failures.txt", redactor.redact_ports(text))
+    check_golden("omdb/server_failures.txt", Redactor().redact_ports(text))
 
 
 def test_failures_to_connect() -> None:
@@ -508,9 +508,12 @@ NEXUS = "_nexus-lockstep._tcp.control-plane.oxide.internal"
 
 
 def test_picking_a_nexus_from_dns() -> None:
-    redactor = Redactor()
     text = ""
-    with CannedHttp(saga_pages([SAGAS[:1], []])).serve() as url, closed_port() as closed:
+    with (
+        ExitStack() as servers,  # all at once, so that no two have the same port
+        CannedHttp(saga_pages([SAGAS[:1], []])).serve() as url,
+        closed_port() as closed,
+    ):
         port = int(url.rpartition(":")[2])
         good, refusing = f"1 0 {port} one.host.test.", f"0 0 {closed} one.host.test."
         address = {"A one.host.test": ["127.0.0.1"]}
@@ -524,17 +527,17 @@ def test_picking_a_nexus_from_dns() -> None:
             ("No address", {f"SRV {NEXUS}": [good]}, {}),
             ("A server that has no such zone", {}, {"rcode": 2}),
         ):
-            with canned_dns(records, **arguments) as dns_port:
-                environ = {"OMDB_DNS_SERVER": f"{LOOPBACK}:{dns_port}"}
-                commands = ["nexus sagas list"]
-                if heading.startswith("One Nexus"):
-                    commands += ["nexus sagas demo-create", "nexus background-tasks activate saga_recovery"]
-                text += f"\n# {heading}.\n" + transcript(commands, environ=environ)
+            dns_port = servers.enter_context(canned_dns(records, **arguments))
+            environ = {"OMDB_DNS_SERVER": f"{LOOPBACK}:{dns_port}"}
+            commands = ["nexus sagas list"]
+            if heading.startswith("One Nexus"):
+                commands += ["nexus sagas demo-create", "nexus background-tasks activate saga_recovery"]
+            text += f"\n# {heading}.\n" + transcript(commands, environ=environ)
         with canned_dns({}) as dns_port:
             pass
         environ = {"OMDB_DNS_SERVER": f"{LOOPBACK}:{dns_port}"}
         text += "\n# Nothing answers DNS.\n" + transcript(["nexus sagas list"], environ=environ)
-    check_golden("omdb/dns.txt", redactor.redact_ports(text))
+    check_golden("omdb/dns.txt", Redactor().redact_ports(text))
 
 
 def test_background_tasks() -> None:
