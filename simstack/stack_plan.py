@@ -41,14 +41,11 @@ class NexusOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedNexus:
-    """A Nexus zone in service, and where its process is to listen. Ports may be 0."""
+    """A Nexus, and where its process is to listen. Ports may be 0."""
 
     id: UUID
-    sled_id: UUID
     external_address: SocketAddr
     internal_address: SocketAddr
-    external_ip: str
-    """What `<silo>.sys` resolves to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +59,14 @@ class StackPlan:
     launched: tuple[PlannedNexus, ...]
     second: PlannedNexus
     """In service from the start, but left for the user to start by hand."""
+
+    def places(self) -> list[tuple[UUID, str]]:
+        """Sled, and what `<silo>.sys` resolves to, of each Nexus that is in service from the start: those launched, and
+        then the second.
+        """
+        first = rack_setup.SLED_IDS[0], self.launched[0].external_address.host
+        numbers = [*range(2, len(self.launched) + 1), 1]
+        return [first, *((rack_setup.SLED_IDS[1], rack_setup.discard_address(number)) for number in numbers)]
 
     def settings(
         self, planned: PlannedNexus, *, log: Path | None, gateways: tuple[SocketAddr, ...] = ()
@@ -92,30 +97,24 @@ def plan_stack(options: NexusOptions, reserve_port: ReservePort) -> StackPlan:
     any_port = options.listen_port == 0
     first = PlannedNexus(
         id=template.nexus_id,
-        sled_id=rack_setup.SLED_IDS[0],
         external_address=_with_port(template.external_address, options.listen_port),
         internal_address=_on_this_host(template.internal_address, hosts, any_port=any_port),
-        external_ip=template.external_address.host,
     )
     if first.id == rack_setup.SECOND_NEXUS_ID:
         raise SimstackError(f"{template.path}: the id {first.id} is the second Nexus', which is started by hand")
     others = (
         PlannedNexus(
             id=rack_setup.launched_nexus_id(number),
-            sled_id=rack_setup.SLED_IDS[1],
             external_address=SocketAddr(IPV4, 0),
             internal_address=SocketAddr(hosts[0], 0),
-            external_ip=rack_setup.discard_address(number),
         )
         for number in range(2, options.count + 1)
     )
     second_internal = _on_this_host(second_template.internal_address, hosts, any_port=False)
     second = PlannedNexus(
         id=second_template.nexus_id,
-        sled_id=rack_setup.SLED_IDS[1],
         external_address=SocketAddr(IPV4, reserve_port([IPV4])) if any_port else second_template.external_address,
         internal_address=SocketAddr(hosts[0], reserve_port(hosts[:1])) if any_port else second_internal,
-        external_ip=rack_setup.discard_address(1),
     )
     for address in (first.external_address, first.internal_address):
         _check_free(address)
@@ -131,15 +130,11 @@ def plan_stack(options: NexusOptions, reserve_port: ReservePort) -> StackPlan:
 
 
 def plan_another(host: str, reserve_port: ReservePort, *, number: int) -> PlannedNexus:
-    """A Nexus that joins a stack which runs already. It puts itself in service, on the sled and under the external
-    address of this plan, or a later such address if somebody started others by hand.
-    """
+    """A Nexus that joins a stack which runs already. Nexus decides which sled and which external address it has."""
     return PlannedNexus(
         id=rack_setup.launched_nexus_id(number),
-        sled_id=rack_setup.SLED_IDS[1],
         external_address=SocketAddr(IPV4, reserve_port([IPV4])),
         internal_address=SocketAddr(host, reserve_port([host])),
-        external_ip=rack_setup.discard_address(number),
     )
 
 

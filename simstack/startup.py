@@ -173,7 +173,10 @@ class Startup:
         internal_dns.store.apply(internal)
         external_zone = DnsConfigZone(rack_setup.EXTERNAL_DNS_ZONE, {})
         external_dns.store.apply(DnsConfigParams(SEED_GENERATION, SEED_GENERATION, datetime.now(UTC), (external_zone,)))
-        zones = [NexusZone(member.id, member.sled_id, str(address), member.external_ip) for member, address in members]
+        zones = [
+            NexusZone(member.id, sled_id, str(address), external_ip)
+            for (member, address), (sled_id, external_ip) in zip(members, self._plan.places(), strict=True)
+        ]
         await hand_off(internal_addresses[0], internal_dns=internal, zones=zones)
         await external_dns.store.wait_generation(SILO_GENERATION)
 

@@ -29,9 +29,7 @@ async def post(nexus: Nexus, path: str, body: object = None) -> Any:
 
 async def edit_target(nexus: Nexus, *edits: dict[str, object]) -> str:
     """Make a child of the target the target; returns its id."""
-    target = await get(nexus, TARGET)
-    child = await post(nexus, f"/experimental/blueprints/{target['target_id']}/edit", {"edits": edits})
-    await post(nexus, TARGET, {"target_id": child["id"], "enabled": True})
+    child = await post(nexus, "/experimental/blueprints/target/edit", {"edits": edits, "set_target": True})
     child_id: str = child["id"]
     return child_id
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from nexus.deployment.blueprint import Blueprint, FromEdit
-from nexus.deployment.edits import ChildMetadata, Edit, child, edits_comment
+from nexus.deployment.edits import AddNexusZone, ChildMetadata, Edit, child, edits_comment
 from nexus.deployment.initial import initial_blueprint
 from nexus.dns_types import DnsConfigParams, DnsConfigZone
 from nexus.ids import BlueprintId, NexusId, SledId
@@ -54,3 +54,10 @@ def child_metadata(number: int, comment: str = "a test's") -> ChildMetadata:
 
 def edited_child(parent: Blueprint, *edits: Edit, number: int = 2) -> Blueprint:
     return child(parent, child_metadata(number, edits_comment(edits)), edits)
+
+
+def added(zone: NexusZone, *, next_generation: bool = False) -> AddNexusZone:
+    """The edit that puts a zone exactly there."""
+    return AddNexusZone(
+        NexusId(zone.id), zone.internal_address, zone.external_ip, SledId(zone.sled_id), next_generation
+    )

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import structlog
 import trio
-from blueprint_lab import FIRST_NEXUS, HANDOFF, SECOND_NEXUS, SECOND_SLED, START, edited_child
+from blueprint_lab import FIRST_NEXUS, HANDOFF, SECOND_NEXUS, SECOND_SLED, START, added, edited_child
 from golden_files import check_golden
 from redact import Redactor
 
@@ -20,7 +20,7 @@ from nexus.db.deployed_dns import deploy_dns, lock_dns
 from nexus.db.nexus_states import insert_nexus_states
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
-from nexus.deployment.edits import AddNexusZone, ExpungeZone
+from nexus.deployment.edits import ExpungeZone
 from nexus.ids import NexusId, RackId
 from nexus.rack import NexusZone
 
@@ -42,7 +42,7 @@ async def fill(url: str) -> None:
             current = await lock_target(connection)
             dns = await lock_dns(connection)
             target = await read_blueprint(connection, current.target.target_id)
-            one = edited_child(target, ExpungeZone(SECOND_NEXUS), AddNexusZone(THIRD, 2), number=2)
+            one = edited_child(target, ExpungeZone(SECOND_NEXUS), added(THIRD, next_generation=True), number=2)
             now = START + timedelta(seconds=2)
             await replace_target(connection, current, one, now=now)
             await insert_nexus_states(connection, one, generation=1)

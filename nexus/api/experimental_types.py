@@ -58,10 +58,13 @@ class CreatedSagas(msgspec.Struct, frozen=True):
 
 
 class EditBlueprint(msgspec.Struct, frozen=True):
-    """Without `comment`, the child says what the edits are."""
+    """Without `comment`, the child says what the edits are. `set_target`: it takes the place of its parent, which must
+    be the target, and is executed if that is.
+    """
 
     edits: Annotated[tuple[Edit, ...], msgspec.Meta(min_length=1)]
     comment: str | None = None
+    set_target: bool = False
 
 
 class ReleaseSaga(msgspec.Struct, frozen=True):

@@ -14,10 +14,12 @@ import trio
 
 from dropshot.app import current_request, no_content, path_uuid, read_json, reply
 from nexus.api.experimental_types import CreatedSagas, CreateSagas, EditBlueprint, Injection, ReleasedNodes, ReleaseSaga
+from nexus.api.routes_deployment import LOADER_TASK
 from nexus.api.saga_views import injection, saga_details_view, saga_type_view, waiting_saga_views
 from nexus.db.child_blueprints import store_edited_blueprint
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.saga_history import list_claims
+from nexus.db.target_edits import make_edited_target
 from nexus.ids import BlueprintId
 from nexus.saga.ids import SagaId
 from nexus.sagas.bulk import create_sagas
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from nexus.ids import NexusId
     from nexus.startup import Startup
 
+TARGET = "target"
+"""In the place of a blueprint's id: whichever is the target then."""
+
 HISTORY_TIMEOUT_S = 1.0
 SAGAS_AT_ONCE = 1_000
 """Looked at without a pause: a few milliseconds."""
@@ -42,12 +47,12 @@ def add_experimental_routes(app: App, startup: Startup, *, nexus_id: NexusId) ->
 
     @app.post("/experimental/blueprints/<blueprint_id>/edit")
     async def blueprint_edit(blueprint_id: str) -> TrioResponse:
-        parent_id = BlueprintId(path_uuid(blueprint_id, "blueprint_id"))
-        _ = startup.services  # as for everything about blueprints: not before all of it is up
+        parent_id = None if blueprint_id == TARGET else BlueprintId(path_uuid(blueprint_id, "blueprint_id"))
+        services = startup.services
         wanted = await read_json(EditBlueprint)
         made = await startup.database.transaction(
             partial(
-                store_edited_blueprint,
+                make_edited_target if wanted.set_target else store_edited_blueprint,
                 parent_id=parent_id,
                 edits=wanted.edits,
                 blueprint_id=BlueprintId(uuid4()),
@@ -56,6 +61,8 @@ def add_experimental_routes(app: App, startup: Startup, *, nexus_id: NexusId) ->
                 now=datetime.now(UTC),
             )
         )
+        if wanted.set_target:
+            services.driver.activate([LOADER_TASK])
         return reply(made)
 
 

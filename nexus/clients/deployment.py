@@ -65,10 +65,14 @@ def import_blueprint(blueprint: Blueprint) -> Request:
     return Request("POST", f"{BLUEPRINTS}/import", msgspec.json.encode(blueprint))
 
 
-def edit_blueprint(parent_id: BlueprintId, edits: Sequence[Edit], *, comment: str | None) -> Request:
-    """Answered with the child that these edits make. It is stored, and not the target."""
-    body = msgspec.json.encode(EditBlueprint(tuple(edits), comment))
-    return Request("POST", f"/experimental/blueprints/{parent_id}/edit", body)
+def edit_blueprint(
+    parent_id: BlueprintId | None, edits: Sequence[Edit], *, comment: str | None, set_target: bool
+) -> Request:
+    """Answered with the child that these edits make, which is then the target or only stored. The parent may be
+    whichever blueprint is the target then: None.
+    """
+    body = msgspec.json.encode(EditBlueprint(tuple(edits), comment, set_target))
+    return Request("POST", f"/experimental/blueprints/{parent_id or 'target'}/edit", body)
 
 
 def view_target() -> Request:

@@ -1,6 +1,7 @@
 """Making children of stored blueprints, and storing them: edited by somebody, or planned.
 
-None makes the child the target. Storing may be run again after a commit whose answer was lost: then the child is there.
+None makes the child the target, see `nexus.db.target_edits` for that. Storing may be run again after a commit whose
+answer was lost: then the child is there.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from nexus.db.blueprints import find_blueprint, insert_blueprint, read_blueprint
 from nexus.db.dns import read_newest_dns_versions
 from nexus.db.sleds import list_expunged_sleds
 from nexus.deployment.blueprint import FromEdit, FromPlanner
-from nexus.deployment.edits import ChildMetadata, EditRefused, child, edits_comment
+from nexus.deployment.edits import ChildMetadata, EditRefused, RackState, child, edits_comment
 from nexus.deployment.planner import plan
 from nexus.errors import InvalidRequest
+from nexus.ids import NexusId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +27,16 @@ if TYPE_CHECKING:
     from nexus.deployment.edits import Edit
     from nexus.ids import BlueprintId
 
+LIST_ABLE = """
+SELECT sec_id FROM sec_process
+WHERE NOT EXISTS (SELECT FROM db_metadata_nexus WHERE nexus_id = sec_id AND state = 'quiesced')
+"""
+"""Nexuses that have run, and are not quiesced."""
+
 
 async def store_edited_blueprint(
     connection: Connection,
-    parent_id: BlueprintId,
+    parent_id: BlueprintId | None,
     edits: Sequence[Edit],
     *,
     blueprint_id: BlueprintId,
@@ -36,7 +44,11 @@ async def store_edited_blueprint(
     comment: str | None,
     now: datetime,
 ) -> Blueprint:
-    """Raises ObjectNotFound for the parent, InvalidRequest for edits that make no sense in it."""
+    """A child of the target if no parent is named. Raises ObjectNotFound for the parent, InvalidRequest for edits that
+    make no sense in it.
+    """
+    if parent_id is None:
+        parent_id = (await read_target(connection)).target_id
     parent = await read_blueprint(connection, parent_id)
     comment = edits_comment(edits) if comment is None else comment
     try:
@@ -50,13 +62,25 @@ async def store_edited_blueprint(
 async def store_planned_blueprint(
     connection: Connection, *, blueprint_id: BlueprintId, creator: str, now: datetime
 ) -> Blueprint:
-    """The child of the target that the planner wants, be it like the target."""
+    """The child of the target that the planner wants, be it like the target. Raises InvalidRequest if it would leave no
+    Nexus.
+    """
     target = await read_blueprint(connection, (await read_target(connection)).target_id)
     edits = plan(target, expunged_sleds=await list_expunged_sleds(connection))
     comment = edits_comment(edits)
-    return await _store_child(
-        connection, target, edits, FromPlanner(), blueprint_id=blueprint_id, creator=creator, comment=comment, now=now
-    )
+    try:
+        return await _store_child(
+            connection,
+            target,
+            edits,
+            FromPlanner(),
+            blueprint_id=blueprint_id,
+            creator=creator,
+            comment=comment,
+            now=now,
+        )
+    except EditRefused as error:
+        raise InvalidRequest(f"the plan cannot be made a blueprint: {error}") from error
 
 
 async def _store_child(
@@ -102,4 +126,7 @@ async def make_child(
         internal_dns_version=versions["internal"],
         external_dns_version=versions["external"],
     )
-    return child(parent, metadata, edits)
+    cursor = await connection.execute(LIST_ABLE)
+    able = [NexusId(sec_id) for (sec_id,) in await cursor.fetchall()]
+    rack = RackState(expunged_sleds=await list_expunged_sleds(connection), able=able)
+    return child(parent, metadata, edits, rack=rack)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nexus.db.blueprint_target import lock_target, replace_target
-from nexus.db.blueprints import read_blueprint
+from nexus.db.blueprints import find_blueprint, read_blueprint
 from nexus.db.child_blueprints import make_child
-from nexus.deployment.edits import edits_comment
+from nexus.deployment.blueprint import FromEdit
+from nexus.deployment.edits import EditRefused, edits_comment
+from nexus.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -36,6 +38,7 @@ async def edit_target(
     blueprint_id: BlueprintId,
     source: BlueprintSource,
     creator: str,
+    comment: str | None = None,
     now: datetime,
 ) -> EditedTarget:
     """Make the edits that the target needs, as it is once it is locked. What `find_edits` reads is of then, too.
@@ -56,8 +59,47 @@ async def edit_target(
         blueprint_id=blueprint_id,
         source=source,
         creator=creator,
-        comment=edits_comment(edits),
+        comment=edits_comment(edits) if comment is None else comment,
         now=now,
     )
     await replace_target(connection, current, made, now=now)
     return EditedTarget(made, enabled=current.target.enabled, is_new=True)
+
+
+async def make_edited_target(
+    connection: Connection,
+    parent_id: BlueprintId | None,
+    edits: Sequence[Edit],
+    *,
+    blueprint_id: BlueprintId,
+    creator: str,
+    comment: str | None,
+    now: datetime,
+) -> Blueprint:
+    """Make the edits that somebody wants in the target, which must be `parent_id` if that is given.
+
+    Raises InvalidRequest, and then nothing has changed. Run again after a commit whose answer was lost, it finds what
+    it made.
+    """
+    stored = await find_blueprint(connection, blueprint_id)
+    if stored is not None:
+        return stored
+
+    async def find_edits(target: Blueprint) -> Sequence[Edit]:
+        if parent_id is not None and parent_id != target.id:
+            raise InvalidRequest(f"Blueprint {parent_id} is not the current target blueprint")
+        return edits
+
+    try:
+        edited = await edit_target(
+            connection,
+            find_edits,
+            blueprint_id=blueprint_id,
+            source=FromEdit(),
+            creator=creator,
+            comment=comment,
+            now=now,
+        )
+    except EditRefused as error:
+        raise InvalidRequest(str(error)) from error
+    return edited.blueprint

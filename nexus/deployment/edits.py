@@ -9,18 +9,20 @@ The edits are also the bodies of `POST /experimental/blueprints/{id}/edit`.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import msgspec
 
-from nexus.deployment.blueprint import Blueprint, BlueprintSled, BlueprintZone, Expunged, Generation, InService
+from nexus.deployment.blueprint import Blueprint, BlueprintSled, BlueprintZone, Expunged, InService
 from nexus.deployment.zones import new_nexus_zone
 from nexus.ids import NexusId, SledId
 from nexus.rack import NexusZone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
     from nexus.deployment.blueprint import BlueprintSource
@@ -31,6 +33,9 @@ NO_NEXUS_LEFT = (
     "no Nexus of the active generation would be left in service, and so none that could change the target again; add"
     " one first"
 )
+
+DISCARD_PREFIX = ipaddress.IPv6Network("100::/64")
+"""Of RFC 6666: nobody is there."""
 
 
 class EditRefused(Exception):
@@ -57,10 +62,17 @@ class ExpungeSled(msgspec.Struct, frozen=True, tag_field="edit", tag="expunge_sl
 
 
 class AddNexusZone(msgspec.Struct, frozen=True, tag_field="edit", tag="add_nexus_zone"):
-    """Without `nexus_generation`, one of the active generation."""
+    """A new Nexus, of the active generation or of the next one.
 
-    zone: NexusZone
-    nexus_generation: Generation | None = None
+    Without `sled_id` it is put where rack setup puts all but the first, on the last sled that is left. Since all of
+    them may listen on one `external_ip`, it gets an address that tells it apart in DNS if another zone has that one.
+    """
+
+    zone_id: NexusId
+    internal_address: str
+    external_ip: str = "127.0.0.1"
+    sled_id: SledId | None = None
+    next_generation: bool = False
 
 
 class MoveNexusZone(msgspec.Struct, frozen=True, tag_field="edit", tag="move_nexus_zone"):
@@ -90,7 +102,23 @@ class ChildMetadata:
     external_dns_version: int
 
 
-def child(parent: Blueprint, metadata: ChildMetadata, edits: Iterable[Edit] = ()) -> Blueprint:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RackState:
+    """What is known beside the blueprint that is edited."""
+
+    expunged_sleds: Collection[SledId] = ()
+    """By their policy, be they in service in the blueprint or not."""
+
+    able: Collection[NexusId] | None = None
+    """Nexuses that have run and are not quiesced: they can take over from others. None if that is not known."""
+
+    def can_take_over(self, zone: NexusZone) -> bool:
+        return self.able is None or zone.id in self.able
+
+
+def child(
+    parent: Blueprint, metadata: ChildMetadata, edits: Iterable[Edit] = (), *, rack: RackState = RackState()
+) -> Blueprint:
     """A child that is like its parent but for these edits, made in this order. Raises EditRefused."""
     blueprint = msgspec.structs.replace(
         parent,
@@ -104,13 +132,25 @@ def child(parent: Blueprint, metadata: ChildMetadata, edits: Iterable[Edit] = ()
         external_dns_version=metadata.external_dns_version,
     )
     for edit in edits:
-        blueprint = _edited(blueprint, edit)
-    if parent.active_nexuses() and not blueprint.active_nexuses():
-        raise EditRefused(NO_NEXUS_LEFT)
+        blueprint = _edited(blueprint, edit, rack)
+    _check_who_is_left(parent, blueprint, rack)
     return blueprint
 
 
-def _edited(blueprint: Blueprint, edit: Edit) -> Blueprint:
+def _check_who_is_left(parent: Blueprint, blueprint: Blueprint, rack: RackState) -> None:
+    left = blueprint.active_nexuses()
+    if parent.active_nexuses() and not left:
+        raise EditRefused(NO_NEXUS_LEFT)
+    if blueprint.nexus_generation > parent.nexus_generation or any(map(rack.can_take_over, left)):
+        return
+    if any(map(rack.can_take_over, parent.active_nexuses())):
+        raise EditRefused(
+            "none of the Nexuses that would be left in service could take over, since they have never run, or are"
+            f" quiesced: {', '.join(str(zone.id) for zone in left)}; start or add one first"
+        )
+
+
+def _edited(blueprint: Blueprint, edit: Edit, rack: RackState) -> Blueprint:
     match edit:
         case ExpungeZone():
             return _with_zone(blueprint, edit.zone_id, _expunge(ready_for_cleanup=edit.ready_for_cleanup))
@@ -119,7 +159,7 @@ def _edited(blueprint: Blueprint, edit: Edit) -> Blueprint:
         case ExpungeSled():
             return _expunge_sled(blueprint, edit.sled_id)
         case AddNexusZone():
-            return _add_nexus_zone(blueprint, edit.zone, edit.nexus_generation or blueprint.nexus_generation)
+            return _add_nexus_zone(blueprint, edit, rack)
         case MoveNexusZone():
             return _with_zone(blueprint, edit.zone_id, _move(edit.internal_address))
         case BumpNexusGeneration():
@@ -141,7 +181,7 @@ def _edit_comment(edit: Edit) -> str:
         case ExpungeSled():
             return f"expunged sled {edit.sled_id}"
         case AddNexusZone():
-            return f"added Nexus zone {edit.zone.id}"
+            return f"added Nexus zone {edit.zone_id}"
         case MoveNexusZone():
             return f"moved Nexus zone {edit.zone_id} to {edit.internal_address}"
         case BumpNexusGeneration():
@@ -209,21 +249,45 @@ def _gone_with_its_sled(zone: BlueprintZone, gone: Expunged) -> BlueprintZone:
             return msgspec.structs.replace(zone, disposition=ready)
 
 
-def _add_nexus_zone(blueprint: Blueprint, where: NexusZone, nexus_generation: int) -> Blueprint:
-    sled_id = SledId(where.sled_id)
+def _add_nexus_zone(blueprint: Blueprint, edit: AddNexusZone, rack: RackState) -> Blueprint:
+    if blueprint.find_zone(edit.zone_id) is not None:
+        raise EditRefused(f"there is a zone {edit.zone_id} already")
+    sled_id = _last_sled(blueprint, rack) if edit.sled_id is None else edit.sled_id
     sled = _sled(blueprint, sled_id)
     if sled.state == "decommissioned":
         raise EditRefused(f"sled {sled_id} is decommissioned")
-    if blueprint.find_zone(NexusId(where.id)) is not None:
-        raise EditRefused(f"there is a zone {where.id} already")
-    if nexus_generation not in (blueprint.nexus_generation, blueprint.nexus_generation + 1):
-        raise EditRefused(
-            f"a new Nexus has the active generation, {blueprint.nexus_generation}, or the next one, not"
-            f" {nexus_generation}"
-        )
-    zones = (*sled.zones, new_nexus_zone(where, nexus_generation=nexus_generation))
+    try:
+        where = NexusZone(edit.zone_id, sled_id, edit.internal_address, _own_external_ip(blueprint, edit.external_ip))
+    except ValueError as error:
+        raise EditRefused(str(error)) from None
+    for _, zone in blueprint.zones():
+        if zone.in_service and zone.address == where.address:
+            raise EditRefused(f"zone {zone.id} is in service at {zone.address} already; expunge it first")
+    generation = blueprint.nexus_generation + edit.next_generation
+    zones = (*sled.zones, new_nexus_zone(where, nexus_generation=generation))
     in_order = tuple(sorted(zones, key=lambda zone: zone.id))
     return _with_sled(blueprint, sled_id, msgspec.structs.replace(_next_configuration(sled), zones=in_order))
+
+
+def _last_sled(blueprint: Blueprint, rack: RackState) -> SledId:
+    left = {
+        sled_id: sled
+        for sled_id, sled in blueprint.sleds.items()
+        if sled.state == "active" and sled_id not in rack.expunged_sleds
+    }
+    if not left:
+        raise EditRefused("every sled is expunged")
+    # As rack setup lists them: the last sled has the highest subnet.
+    return max(left, key=lambda sled_id: left[sled_id].subnet.net)
+
+
+def _own_external_ip(blueprint: Blueprint, external_ip: str) -> str:
+    """`external_ip`, or, if a zone has it, the discard address after all that are or were there."""
+    taken = {ipaddress.ip_address(zone.zone_type.external_ip.ip) for _, zone in blueprint.zones()}
+    if ipaddress.ip_address(external_ip) not in taken:
+        return external_ip
+    discarded = [address for address in taken if isinstance(address, IPv6Address) and address in DISCARD_PREFIX]
+    return str(max([DISCARD_PREFIX.network_address, *discarded]) + 1)
 
 
 def _bump_nexus_generation(blueprint: Blueprint) -> Blueprint:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from blueprint_lab import FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
-from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, closed_port
+from blueprint_lab import FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, START, added, edited_child
+from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, closed_port, raw_server
 from golden_files import check_golden
 from omdb_driver import transcript
 from redact import Redactor
@@ -21,14 +21,18 @@ from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigView
 from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeSled, ExpungeZone
 from nexus.ids import NexusId
 from nexus.rack import NexusZone
+from omdb.commands.nexus import blueprints_edit
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
+    import pytest
+
 EXPUNGED = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS), number=2)
-ENLARGED = edited_child(EXPUNGED, AddNexusZone(THIRD, 2), BumpNexusGeneration(), number=3)
+ENLARGED = edited_child(EXPUNGED, added(THIRD, next_generation=True), BumpNexusGeneration(), number=3)
 FOURTH = NexusZone(NexusId(UUID("77777777-0000-4000-8000-000000000004")), FIRST_SLED, "[::1]:12250", "100::4")
-SHRUNK = edited_child(ENLARGED, AddNexusZone(FOURTH, 2), ExpungeSled(SECOND_SLED), number=4)
+SHRUNK = edited_child(ENLARGED, added(FOURTH), ExpungeSled(SECOND_SLED), number=4)
 ALL = (INITIAL, EXPUNGED, ENLARGED, SHRUNK)
 TARGET = BlueprintTarget(
     target_id=EXPUNGED.id, enabled=True, time_made_target=datetime(2024, 8, 12, 20, 1, 2, 500_000, tzinfo=UTC)
@@ -119,7 +123,6 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
     }
     (tmp_path / "good.json").write_bytes(msgspec.json.encode(SHRUNK))
     (tmp_path / "bad.json").write_text("{}")
-    edit = "nexus blueprints edit target expunge-zone"
     commands = [
         f"nexus blueprints delete {INITIAL.id}",
         f"-w nexus blueprints delete {INITIAL.id}",
@@ -132,22 +135,9 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
         f"-w nexus blueprints target set {ENLARGED.id} inherit",
         "-w nexus blueprints target enable target",
         f"-w nexus blueprints target disable {EXPUNGED.id}",
-        f"{edit} {SECOND_NEXUS}",
-        f"-w {edit} {SECOND_NEXUS}",
-        f"-w {edit} {SECOND_NEXUS} --ready-for-cleanup --set-target --comment gone",
-        f"-w nexus blueprints edit {EXPUNGED.id} mark-for-cleanup {SECOND_NEXUS}",
-        "-w nexus blueprints edit current bump-nexus-generation",
-        f"-w nexus blueprints edit target add-nexus {THIRD.id} --internal-address {THIRD.internal_address}",
-        f"-w nexus blueprints edit target add-nexus {THIRD.id} --internal-address [::1]:9 --next-generation",
     ]
-    added = (
-        AddNexusZone(NexusZone(THIRD.id, SECOND_SLED, THIRD.internal_address, "100::2"), 1),
-        AddNexusZone(NexusZone(THIRD.id, SECOND_SLED, "[::1]:9", "100::2"), 2),
-    )
-    edited = f"POST /experimental/blueprints/{EXPUNGED.id}/edit"
-    with canned.serve() as url, closed_port() as port:
+    with canned.serve() as url:
         environ = {"OMDB_NEXUS_URL": url}
-        canned.answers[edited] = (200, with_second_at(ENLARGED, f"{LOOPBACK}:{port}"))
         text = transcript(commands, environ=environ)
         changes = [msgspec.json.decode(body) for request, _, body in canned.requests if body]
         assert changes[1:] == [
@@ -155,27 +145,76 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
             {"target_id": str(ENLARGED.id), "enabled": True},
             {"target_id": str(EXPUNGED.id), "enabled": True},
             {"target_id": str(EXPUNGED.id), "enabled": False},
-            {
-                "edits": [{"edit": "expunge_zone", "zone_id": str(SECOND_NEXUS), "ready_for_cleanup": False}],
-                "comment": None,
-            },
-            {
-                "edits": [{"edit": "expunge_zone", "zone_id": str(SECOND_NEXUS), "ready_for_cleanup": True}],
-                "comment": "gone",
-            },
-            {"target_id": str(ENLARGED.id), "enabled": True},
-            {"edits": [{"edit": "mark_ready_for_cleanup", "zone_id": str(SECOND_NEXUS)}], "comment": None},
-            {"edits": [{"edit": "bump_nexus_generation"}], "comment": None},
-            *({"edits": [msgspec.to_builtins(edit)], "comment": None} for edit in added),
         ]
-        canned.answers[edited] = (200, with_second_at(ENLARGED, url.removeprefix("http://")))
-        text += "\n" + transcript([f"-w {edit} {SECOND_NEXUS} --set-target"], environ=environ)
         for typed in (None, "n\n", "y\n"):
             command = f"-w nexus blueprints target set {ENLARGED.id} enabled --diff"
             text += "\n" + transcript([command], environ=environ, typed=typed)
         canned.answers[f"PUT {BLUEPRINTS}/target/enabled"] = refusal(400, "InvalidRequest", not_target)
         text += "\n" + transcript([f"-w nexus blueprints target disable {INITIAL.id}"], environ=environ)
     golden("blueprint_changes", text.replace(str(tmp_path), "DIRECTORY"))
+
+
+def test_editing_blueprints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blueprints_edit, "PING_TIMEOUT_S", 0.2)
+    canned = canned_nexus()
+    edit = "nexus blueprints edit"
+    commands = [
+        f"{edit} target expunge-zone {SECOND_NEXUS}",
+        f"-w {edit} target expunge-zone {SECOND_NEXUS}",
+        f"-w {edit} target expunge-zone a4ef --ready-for-cleanup --set-target --comment gone",
+        f"-w {edit} {EXPUNGED.id} mark-for-cleanup A4EF738A",
+        f"-w {edit} current bump-nexus-generation",
+        f"-w {edit} target add-nexus {THIRD.id} --internal-address {THIRD.internal_address}",
+        f"-w {edit} target add-nexus {THIRD.id} --internal-address [::1]:9 --next-generation --set-target",
+        f"-w {edit} target expunge-zone {THIRD.id}",
+        f"-w {edit} {SHRUNK.id} expunge-zone 7777",
+    ]
+    expunged = {"edit": "expunge_zone", "zone_id": str(SECOND_NEXUS), "ready_for_cleanup": False}
+    of_target, of_id = (f"POST /experimental/blueprints/{parent}/edit" for parent in ("target", EXPUNGED.id))
+    second_at = f"GET {BLUEPRINTS}/all/{EXPUNGED.id}"
+    canned.answers |= {of_target: (200, ENLARGED), of_id: (200, ENLARGED)}
+    with canned.serve() as url, closed_port() as closed, raw_server(say_nothing) as silent:
+        environ = {"OMDB_NEXUS_URL": url}
+        canned.answers[second_at] = (200, with_second_at(EXPUNGED, f"{LOOPBACK}:{closed}"))
+        text = transcript(commands, environ=environ)
+        edits = [(request, msgspec.json.decode(body)) for request, _, body in canned.requests if body]
+        assert edits == [
+            (of_target, {"edits": [expunged], "comment": None, "set_target": False}),
+            (
+                of_target,
+                {"edits": [{**expunged, "ready_for_cleanup": True}], "comment": "gone", "set_target": True},
+            ),
+            (
+                of_id,
+                {
+                    "edits": [{"edit": "mark_ready_for_cleanup", "zone_id": str(SECOND_NEXUS)}],
+                    "comment": None,
+                    "set_target": False,
+                },
+            ),
+            (of_target, {"edits": [{"edit": "bump_nexus_generation"}], "comment": None, "set_target": False}),
+            *(
+                (
+                    of_target,
+                    {"edits": [msgspec.to_builtins(each)], "comment": None, "set_target": each.next_generation},
+                )
+                for each in (
+                    AddNexusZone(NexusId(THIRD.id), THIRD.internal_address),
+                    AddNexusZone(NexusId(THIRD.id), "[::1]:9", next_generation=True),
+                )
+            ),
+        ]
+        for address in (url.removeprefix("http://"), f"{LOOPBACK}:{silent}"):
+            canned.answers[second_at] = (200, with_second_at(EXPUNGED, address))
+            text += "\n" + transcript([f"-w {edit} target expunge-zone a4ef --set-target"], environ=environ)
+        canned.answers[of_target] = refusal(400, "InvalidRequest", f"zone {SECOND_NEXUS} is expunged already")
+        text += "\n" + transcript([f"-w {edit} target mark-for-cleanup a4ef"], environ=environ)
+    golden("blueprint_edits", text)
+
+
+def say_nothing(connection: socket.socket) -> None:
+    connection.recv(65_536)
+    connection.recv(1)
 
 
 def test_usage_errors() -> None:
@@ -190,10 +229,12 @@ def test_usage_errors() -> None:
         "nexus blueprints edit target expunge",
         "nexus blueprints edit target expunge-zone",
         "nexus blueprints edit target expunge-zone 7",
+        "nexus blueprints edit target expunge-zone nexus2",
         f"nexus blueprints edit target mark-for-cleanup {zone} --ready-for-cleanup",
         f"nexus blueprints edit target bump-nexus-generation {zone}",
         f"nexus blueprints edit other expunge-zone {zone}",
         "nexus blueprints edit target add-nexus",
+        "nexus blueprints edit target add-nexus a4ef",
         f"nexus blueprints edit target add-nexus {zone}",
         f"nexus blueprints edit target add-nexus {zone} --internal-address ::1:12225",
         f"nexus blueprints edit target expunge-zone {zone} --internal-address [::1]:12225",

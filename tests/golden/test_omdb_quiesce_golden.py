@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 import trio
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, edited_child
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, added, edited_child
 from canned_servers import REQUEST_ID, CannedHttp
 from golden_files import check_golden
 from omdb_driver import transcript
@@ -35,7 +35,7 @@ from nexus.db.blueprints import read_blueprint
 from nexus.db.nexus_states import insert_nexus_states
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
-from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration
+from nexus.deployment.edits import BumpNexusGeneration
 from nexus.ids import NexusId, RackId
 from nexus.quiesce.gate import QuiesceGate
 from nexus.rack import NexusZone
@@ -110,7 +110,7 @@ async def bumped(url: str) -> None:
         async def bump(connection: Connection) -> None:
             current = await lock_target(connection)
             target = await read_blueprint(connection, current.target.target_id)
-            add = AddNexusZone(NexusZone(THIRD_NEXUS, FIRST_SLED, "[::1]:12240", "100::3"), 2)
+            add = added(NexusZone(THIRD_NEXUS, FIRST_SLED, "[::1]:12240", "100::3"), next_generation=True)
             child = edited_child(target, add, BumpNexusGeneration())
             await replace_target(connection, current, child, now=NOW)
             await insert_nexus_states(connection, child, generation=1)

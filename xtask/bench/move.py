@@ -84,7 +84,9 @@ async def _round() -> tuple[float, float]:
 async def _move_s(stack: Stack, victim: LaunchedNexus, survivor: LaunchedNexus) -> float:
     target = decode_target(await _ask(survivor, view_target()))
     edits = [ExpungeZone(NexusId(victim.id))]
-    child = decode_blueprint(await _ask(survivor, edit_blueprint(target.target_id, edits, comment=None)))
+    child = decode_blueprint(
+        await _ask(survivor, edit_blueprint(target.target_id, edits, comment=None, set_target=False))
+    )
     start = time.perf_counter()
     await _ask(survivor, set_target(child.id, enabled=True))
     await _recovery_of_all(survivor)

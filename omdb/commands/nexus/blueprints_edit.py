@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from uuid import UUID
 
 from dropshot.address import SocketAddr
 from nexus.clients.deployment import decode_blueprint, edit_blueprint
 from nexus.clients.nexus import ping
-from nexus.deployment.edits import (
-    AddNexusZone,
-    BumpNexusGeneration,
-    EditRefused,
-    ExpungeZone,
-    MarkReadyForCleanup,
-)
-from nexus.deployment.own_zone import new_zone
+from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeZone, MarkReadyForCleanup
 from nexus.ids import NexusId
-from omdb.commands.nexus.blueprints import BlueprintReference, fetch_blueprint, fetch_target, make_target
+from omdb.commands.nexus.blueprints import BlueprintReference, fetch_blueprint
 from omdb.errors import OmdbError, UsageError
-from omdb.http_connection import HttpConnection
+from omdb.http_connection import HttpConnection, NothingListens
 from omdb.render.text import printable
 from omdb.safety import DestructiveToken, check_destructive
 from omdb.session import Session
@@ -29,19 +22,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nexus.deployment.blueprint import Blueprint
     from nexus.deployment.edits import Edit
-    from nexus.ids import BlueprintId
     from omdb.nexus_connection import NexusConnection
 
-_WITH_ZONE = ("expunge-zone", "mark-for-cleanup", "add-nexus")
-_ALONE = ("bump-nexus-generation",)
+_EDITS = ("expunge-zone", "mark-for-cleanup", "add-nexus", "bump-nexus-generation")
 
-_LOOPBACK = "127.0.0.1"
-"""Where Nexuses are that share an external address; each is told apart in DNS by another one."""
+SHORTEST_ID = 4
+"""Characters of a zone's id that stand for it."""
 
-PING_TIMEOUT_S = 2.0
+PING_TIMEOUT_S = 1.0
 
-_STILL_ANSWERS = """\
-WARNING: Nexus {} still answers at {}.
+_STILL_THERE = """\
+WARNING: Nexus {} {} {}.
 Once a target blueprint has it expunged, that is final: others take over its sagas,
 and it never comes back."""
 
@@ -49,7 +40,7 @@ and it never comes back."""
 def edit(
     parent: str,
     edit: str,
-    zone: UUID | None = None,
+    zone: str | None = None,
     /,
     *,
     ready_for_cleanup: bool = False,
@@ -73,7 +64,7 @@ def edit(
         more. add-nexus ZONE: a Nexus of that id, which you will start, is in service. bump-nexus-generation: the
         Nexuses of the next generation take over.
     zone
-        A zone id, for a Nexus the id of that.
+        A zone id, for a Nexus the id of that. Of a zone that is there the first 4 characters will do, or more.
     ready_for_cleanup
         With expunge-zone: you made sure that the zone does not run any more.
     internal_address
@@ -83,102 +74,118 @@ def edit(
     comment
         What the child is for. Without it, what was changed.
     set_target
-        Make the child the target, enabled if the target is.
+        Make the child the target, enabled if the target is. PARENT must be the target.
     """
     reference = BlueprintReference.parse("PARENT", parent)
-    wanted = _wanted(
+    _check_options(
         edit,
-        zone,
-        ready_for_cleanup=ready_for_cleanup,
-        internal_address=internal_address,
-        next_generation=next_generation,
+        {
+            "--ready-for-cleanup": (ready_for_cleanup, "expunge-zone"),
+            "--internal-address": (internal_address is not None, "add-nexus"),
+            "--next-generation": (next_generation, "add-nexus"),
+        },
     )
+    zone_id = _zone_argument(edit, zone)
+    address = _address_option(edit, internal_address)
     nexus = session.nexus()
     token = check_destructive(session.settings)
-    parent_id = reference.resolve(nexus)
-    if isinstance(wanted, _NewNexus):
-        wanted = wanted.put_in(fetch_blueprint(nexus, parent_id))
-    made = _make(nexus, parent_id, wanted, token, comment=comment)
+    wanted: Edit
+    match edit:
+        case "bump-nexus-generation":
+            wanted = BumpNexusGeneration()
+        case "add-nexus":
+            wanted = AddNexusZone(NexusId(UUID(zone_id)), str(address), next_generation=next_generation)
+        case _:
+            blueprint = fetch_blueprint(nexus, reference.resolve(nexus))
+            found = _find_zone(blueprint, zone_id)
+            if edit == "mark-for-cleanup":
+                wanted = MarkReadyForCleanup(found)
+            else:
+                _warn_if_it_is_there(session, blueprint, found)
+                wanted = ExpungeZone(found, ready_for_cleanup)
+    made = _make(nexus, reference, wanted, token, comment=comment, set_target=set_target)
     session.note(f"generated new blueprint {made.id}")
-    if isinstance(wanted, ExpungeZone):
-        _warn_if_it_answers(session, made, wanted.zone_id)
     if set_target:
-        make_target(session, nexus, made.id, token, enabled=fetch_target(nexus).enabled)
+        session.note(f"set target blueprint to {made.id}")
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _NewNexus:
-    """Its sled, its external address and its generation depend on the blueprint."""
-
-    id: NexusId
-    internal_address: SocketAddr
-    next_generation: bool
-
-    def put_in(self, blueprint: Blueprint) -> AddNexusZone:
-        try:
-            zone = new_zone(blueprint, self.id, internal_address=self.internal_address, external_ip=_LOOPBACK)
-        except EditRefused as error:
-            raise OmdbError(f"no Nexus can be added to blueprint {blueprint.id}: {error}") from None
-        return AddNexusZone(zone, blueprint.nexus_generation + self.next_generation)
-
-
-def _wanted(
-    edit: str,
-    zone: UUID | None,
-    *,
-    ready_for_cleanup: bool,
-    internal_address: str | None,
-    next_generation: bool,
-) -> Edit | _NewNexus:
-    if edit not in _WITH_ZONE + _ALONE:
-        names = ", ".join((*_WITH_ZONE, *_ALONE))
-        raise UsageError(f'Invalid value "{printable(edit)}" for EDIT: not one of {names}.')
-    given = {
-        "--ready-for-cleanup": (ready_for_cleanup, "expunge-zone"),
-        "--internal-address": (internal_address is not None, "add-nexus"),
-        "--next-generation": (next_generation, "add-nexus"),
-    }
-    for option, (is_given, belongs_to) in given.items():
+def _check_options(edit: str, options: dict[str, tuple[bool, str]]) -> None:
+    """`options` says of each whether it was given, and for which edit it is."""
+    if edit not in _EDITS:
+        raise UsageError(f'Invalid value "{printable(edit)}" for EDIT: not one of {", ".join(_EDITS)}.')
+    for option, (is_given, belongs_to) in options.items():
         if is_given and edit != belongs_to:
             raise UsageError(f"Option {option} is for {belongs_to}, not for {edit}.")
-    if edit in _ALONE:
+
+
+def _zone_argument(edit: str, zone: str | None) -> str:
+    """Its id, or the start of it, in lower case; empty where the edit is of no zone."""
+    if edit == "bump-nexus-generation":
         if zone is not None:
-            raise UsageError(f'Unexpected argument "{zone}": {edit} is for the whole blueprint.')
-        return BumpNexusGeneration()
+            raise UsageError(f'Unexpected argument "{printable(zone)}": {edit} is for the whole blueprint.')
+        return ""
     if zone is None:
         raise UsageError(f"Missing argument ZONE for {edit}.")
-    zone_id = NexusId(zone)
-    if edit == "expunge-zone":
-        return ExpungeZone(zone_id, ready_for_cleanup)
-    if edit == "mark-for-cleanup":
-        return MarkReadyForCleanup(zone_id)
+    try:
+        return str(UUID(zone))
+    except ValueError:
+        if edit == "add-nexus":
+            raise UsageError(f'Invalid value "{printable(zone)}" for ZONE: not a UUID.') from None
+    if re.fullmatch(rf"[0-9a-fA-F-]{{{SHORTEST_ID},36}}", zone) is None:
+        raise UsageError(
+            f'Invalid value "{printable(zone)}" for ZONE: neither a UUID nor the first {SHORTEST_ID} characters of one'
+            " or more."
+        )
+    return zone.lower()
+
+
+def _address_option(edit: str, internal_address: str | None) -> SocketAddr | None:
+    if edit != "add-nexus":
+        return None
     if internal_address is None:
         raise UsageError("Missing option --internal-address for add-nexus.")
     try:
-        address = SocketAddr.parse(internal_address)
+        return SocketAddr.parse(internal_address)
     except ValueError as error:
         raise UsageError(f'Invalid value "{printable(internal_address)}" for --internal-address: {error}.') from None
-    return _NewNexus(zone_id, address, next_generation)
 
 
-def _warn_if_it_answers(session: Session, made: Blueprint, zone_id: NexusId) -> None:
-    found = made.find_zone(zone_id)
-    if found is None:
-        return
+def _find_zone(blueprint: Blueprint, start: str) -> NexusId:
+    matching = [zone.id for _, zone in blueprint.zones() if str(zone.id).startswith(start)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise OmdbError(f"{start} is the start of more than one zone id: {', '.join(map(str, matching))}")
+    zones = ", ".join(str(zone.id) for _, zone in blueprint.zones())
+    raise OmdbError(f"blueprint {blueprint.id} has no zone {start}; its zones are {zones}")
+
+
+def _warn_if_it_is_there(session: Session, blueprint: Blueprint, zone_id: NexusId) -> None:
+    found = blueprint.find_zone(zone_id)
+    assert found is not None, "it was found there"
     address = found[1].address
     request = ping()
     connection = HttpConnection(parse_base_url(f"http://{address}"), log=session.log, timeout_s=PING_TIMEOUT_S)
     try:
         connection.exchange(request.method, request.path)
-    except OmdbError:
+    except NothingListens:
         return
+    except OmdbError:
+        session.warn(_STILL_THERE.format(zone_id, "does not answer, but something listens at", address))
+    else:
+        session.warn(_STILL_THERE.format(zone_id, "still answers at", address))
     finally:
         connection.close()
-    session.warn(_STILL_ANSWERS.format(zone_id, address))
 
 
 def _make(
-    nexus: NexusConnection, parent_id: BlueprintId, edit: Edit, _: DestructiveToken, *, comment: str | None
+    nexus: NexusConnection,
+    parent: BlueprintReference,
+    edit: Edit,
+    _: DestructiveToken,
+    *,
+    comment: str | None,
+    set_target: bool,
 ) -> Blueprint:
-    return nexus.fetch(edit_blueprint(parent_id, [edit], comment=comment), decode_blueprint)
+    return nexus.fetch(edit_blueprint(parent.id, [edit], comment=comment, set_target=set_target), decode_blueprint)

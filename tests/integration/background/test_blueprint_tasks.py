@@ -13,7 +13,17 @@ import psycopg
 import pytest
 import structlog
 import trio
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, START, edited_child
+from blueprint_lab import (
+    FIRST_NEXUS,
+    FIRST_SLED,
+    HANDOFF,
+    INITIAL,
+    SECOND_NEXUS,
+    SECOND_SLED,
+    START,
+    added,
+    edited_child,
+)
 from saga_lab import KeptLog
 from stored_sagas import demo
 
@@ -30,7 +40,7 @@ from nexus.db.rack import initialize_rack
 from nexus.db.reconfigurator_config import insert_config
 from nexus.db.sleds import expunge_sled
 from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigParam, ReconfiguratorConfigView
-from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeZone
+from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
 from nexus.deployment.execution import EventReport
 from nexus.deployment.loaded import LoadedBlueprint
 from nexus.deployment.own_zone import NexusExpunged
@@ -172,12 +182,12 @@ async def test_the_planner_goes_by_the_sleds_that_are_there_when_it_has_the_targ
 async def test_an_expunged_nexus_plans_and_watches_nothing(database_url: str) -> None:
     async with rack(database_url) as pool:
         before = await target_of(pool)
-        target = await make_target(pool, ExpungeZone(SECOND_NEXUS), AddNexusZone(THIRD), ExpungeZone(NexusId(THIRD.id)))
+        target = await make_target(pool, ExpungeZone(SECOND_NEXUS), added(THIRD), ExpungeZone(NexusId(THIRD.id)))
         await pool.transaction(partial(expunge_sled, sled_id=SECOND_SLED, now=START))
         refused = {"error": str(NexusExpunged(SECOND_NEXUS, target.blueprint))}
         assert await planner(pool, SECOND_NEXUS).activate() == refused
         stale = LoadedBlueprint(
-            before.target, edited_child(before.blueprint, AddNexusZone(THIRD), ExpungeZone(NexusId(THIRD.id)))
+            before.target, edited_child(before.blueprint, added(THIRD), ExpungeZone(NexusId(THIRD.id)))
         )
         for loaded in (target, stale):
             watcher = ExpungedZoneWatcher(
@@ -233,7 +243,9 @@ def executor(
 
 async def test_a_nexus_whose_generation_is_not_active_leaves_sagas_to_those_that_live(database_url: str) -> None:
     async with rack(database_url) as pool:
-        target = await make_target(pool, AddNexusZone(THIRD, 2), ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
+        target = await make_target(
+            pool, added(THIRD, next_generation=True), ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True)
+        )
         sec = NoSec()
         details = await executor(pool, NexusId(THIRD.id), target, sec).activate()
         assert details["error"] == (
@@ -266,7 +278,11 @@ async def test_who_is_cancelled_while_it_reassigns_does_not_know_what_moved(data
 async def test_nothing_is_done_by_what_is_the_target_no_more(database_url: str, disabled: bool) -> None:
     """Not even by a Nexus that was stopped meanwhile, and is itself expunged."""
     async with rack(database_url) as pool:
-        add = (AddNexusZone(THIRD, 2), BumpNexusGeneration(), ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
+        add = (
+            added(THIRD, next_generation=True),
+            BumpNexusGeneration(),
+            ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True),
+        )
         stale = await make_target(pool, *add)
         if disabled:
             now = datetime.now(UTC)
@@ -310,13 +326,16 @@ async def test_a_nexus_that_was_stopped_among_sagas_takes_no_more_of_them(
     monkeypatch.setattr(adoption, "BATCH", 1)
     async with rack(database_url) as pool:
         target = await make_target(
-            pool, AddNexusZone(THIRD, 2), BumpNexusGeneration(), ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True)
+            pool,
+            added(THIRD, next_generation=True),
+            BumpNexusGeneration(),
+            ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True),
         )
         with psycopg.connect(database_url) as connection:
             for saga in (1, 2):
                 demo(saga, current_sec=SECOND_NEXUS).insert(connection)
         last = NexusZone(NexusId(UUID(int=4)), FIRST_SLED, "127.0.0.1:10", "100::4")
-        meanwhile = partial(make_target, pool, AddNexusZone(last, 2), ExpungeZone(nexus_id))
+        meanwhile = partial(make_target, pool, added(last), ExpungeZone(nexus_id))
         store = PostgresSecStore(cast("Pool", StoppedPool(pool, 3 * taken + 2, meanwhile)), log=KeptLog())
         sec = Sec(SecId(nexus_id), store=store, registry=ActionRegistry([]), log=KeptLog())
         quiesce, recovery = QuiesceGate(nexus_id, now=now), Activator()

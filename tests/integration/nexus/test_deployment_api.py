@@ -83,17 +83,17 @@ async def test_a_zone_is_expunged_by_an_edit_and_the_target_follows(database_url
         api = Api(nexus, check_openapi)
         first = (await api("GET", TARGET))["target_id"]
         other_id = UUID(int=2)
-        other = {"id": other_id, "sled_id": SLED_IDS[1], "internal_address": "[::1]:9", "external_ip": "100::1"}
         edits = [
-            {"edit": "add_nexus_zone", "zone": other},
-            {"edit": "expunge_zone", "zone_id": FIRST, "ready_for_cleanup": True},
+            {"edit": "add_nexus_zone", "zone_id": other_id, "internal_address": "[::1]:9"},
+            {"edit": "expunge_zone", "zone_id": other_id, "ready_for_cleanup": True},
         ]
         made = await api("POST", f"/experimental/blueprints/{first}/edit", {"edits": edits})
         assert made["parent_blueprint_id"] == first
-        assert made["comment"] == f"added Nexus zone {other_id}; expunged zone {FIRST}"
+        assert made["comment"] == f"added Nexus zone {other_id}; expunged zone {other_id}"
         assert made["creator"] == str(FIRST)
-        (zone,) = made["sleds"][str(SLED_IDS[0])]["zones"]
-        assert zone["disposition"] == {"kind": "expunged", "as_of_generation": 2, "ready_for_cleanup": True}
+        (zone,) = made["sleds"][str(SLED_IDS[1])]["zones"]
+        assert zone["zone_type"]["external_ip"]["ip"] == "100::1"
+        assert zone["disposition"] == {"kind": "expunged", "as_of_generation": 3, "ready_for_cleanup": True}
         path, route = one(f"{ALL}/{made['id']}")
         assert await api("GET", path, route=route) == made
 
@@ -123,8 +123,54 @@ async def test_a_zone_is_expunged_by_an_edit_and_the_target_follows(database_url
         assert await api.refused("POST", f"/experimental/blueprints/{made['id']}/edit", {"edits": edits[1:]}) == (
             400,
             "InvalidRequest",
-            f"zone {FIRST} is expunged already",
+            f"zone {other_id} is expunged already",
         )
+
+
+async def test_an_edit_of_the_target_takes_its_place_or_changes_nothing(
+    database_url: str, check_openapi: OpenApi
+) -> None:
+    async with world(database_url) as w, w.nexus() as nexus:
+        await w.initialize_rack(nexus)
+        await nexus.ready()
+        api = Api(nexus, check_openapi)
+        first = await api("GET", TARGET)
+        await api("PUT", ENABLED, {"target_id": first["target_id"], "enabled": False})
+        add = {"edit": "add_nexus_zone", "zone_id": UUID(int=2), "internal_address": "[::1]:9"}
+        made = await api("POST", "/experimental/blueprints/target/edit", {"edits": [add], "set_target": True})
+        target = await api("GET", TARGET)
+        assert (target["target_id"], target["enabled"]) == (made["id"], False)
+        await nexus.eventually(
+            "GET", "/bgtasks/view/blueprint_loader", lambda answer: made["id"] in answer.body.decode()
+        )
+        bump = {"edits": [{"edit": "bump_nexus_generation"}], "set_target": True}
+        for parent, message in (
+            (first["target_id"], f"Blueprint {first['target_id']} is not the current target blueprint"),
+            ("target", "no Nexus zone of generation 2 is in service: nobody could take over"),
+        ):
+            refused = await api.refused("POST", f"/experimental/blueprints/{parent}/edit", bump)
+            assert refused == (400, "InvalidRequest", message)
+        leave_nobody = {"edits": [{"edit": "expunge_zone", "zone_id": FIRST}], "set_target": True}
+        _, _, message = await api.refused("POST", "/experimental/blueprints/target/edit", leave_nobody)
+        assert message.startswith("none of the Nexuses that would be left in service could take over, since they have")
+        assert {item["id"] for item in (await api("GET", ALL))["items"]} == {first["target_id"], made["id"]}
+        assert await api("GET", TARGET) == target
+
+
+async def test_a_plan_that_would_leave_nobody_is_refused(database_url: str, check_openapi: OpenApi) -> None:
+    async with world(database_url) as w, w.nexus() as nexus:
+        await w.initialize_rack(nexus)
+        await nexus.ready()
+        api = Api(nexus, check_openapi)
+        await api("POST", "/sleds/expunge", {"sled": str(SLED_IDS[0])})
+        status, code, message = await api.refused("POST", REGENERATE)
+        assert (status, code) == (400, "InvalidRequest")
+        assert message.startswith(
+            "the plan cannot be made a blueprint: no Nexus of the active generation would be left"
+        )
+        add = {"edit": "add_nexus_zone", "zone_id": UUID(int=2), "internal_address": "[::1]:9"}
+        made = await api("POST", "/experimental/blueprints/target/edit", {"edits": [add]})
+        assert [zone["id"] for zone in made["sleds"][str(SLED_IDS[1])]["zones"]] == [str(UUID(int=2))]
 
 
 async def test_an_expunged_sled_is_in_the_next_plan(database_url: str, check_openapi: OpenApi) -> None:

@@ -102,8 +102,8 @@ async def test_all_of_a_sled_that_is_gone(database_url: str) -> None:
     async with world(database_url) as w, w.nexus() as first:
         await w.initialize_rack(first)
         await first.ready()
-        zone = {"id": SECOND, "sled_id": SLED_IDS[1], "internal_address": "[::1]:9", "external_ip": "100::1"}
-        await edit_target(first, {"edit": "add_nexus_zone", "zone": zone})
+        add = {"edit": "add_nexus_zone", "zone_id": SECOND, "internal_address": "[::1]:9", "sled_id": SLED_IDS[1]}
+        await edit_target(first, add)
         await first.eventually("GET", "/bgtasks/view/blueprint_planner", lambda answer: b"disabled" in answer.body)
         await post(first, "/sleds/expunge", {"sled": SLED_IDS[1]})
         config = await get(first, "/deployment/reconfigurator-config")
@@ -124,8 +124,7 @@ async def test_sagas_of_an_older_generation_are_orphaned(database_url: str) -> N
         async with w.nexus(SECOND) as second:
             await two_nexuses(w, first, second)
             saga_id, _ = await create_demo(second)
-        zone = {"id": third, "sled_id": SLED_IDS[0], "internal_address": "[::1]:9", "external_ip": "100::3"}
-        add = {"edit": "add_nexus_zone", "zone": zone, "nexus_generation": 2}
+        add = {"edit": "add_nexus_zone", "zone_id": third, "internal_address": "[::1]:9", "next_generation": True}
         await edit_target(first, add, {"edit": "bump_nexus_generation"})
         async with w.nexus(third) as new:
             await new.news.wait_for_status("the handoff")

@@ -27,7 +27,6 @@ from nexus.quiesce.sagas import REQUESTED
 from nexus.quiesce.sequence import RETIRED, STOPPED
 from nexus.saga.sec import CLAIM_CHECK_PERIOD_S
 from nexus.server import StartupError
-from simstack.rack_setup import SLED_IDS
 
 if TYPE_CHECKING:
     from openapi_check import OpenApi
@@ -74,8 +73,9 @@ async def test_new_sagas_are_refused_and_those_at_hand_go_on(database_url: str, 
 NEXT = UUID(int=0x3)
 ADD_NEXT = {
     "edit": "add_nexus_zone",
-    "zone": {"id": NEXT, "sled_id": SLED_IDS[0], "internal_address": "[::1]:9", "external_ip": "100::3"},
-    "nexus_generation": 2,
+    "zone_id": NEXT,
+    "internal_address": "[::1]:9",
+    "next_generation": True,
 }
 BUMP: dict[str, object] = {"edit": "bump_nexus_generation"}
 

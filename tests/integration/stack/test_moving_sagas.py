@@ -13,7 +13,7 @@ import psycopg
 import trio
 
 from dropshot.client import ClientError, request
-from nexus.clients.deployment import decode_blueprint, decode_target, edit_blueprint, set_target, view_target
+from nexus.clients.deployment import edit_blueprint
 from nexus.clients.nexus import check_success, create_sagas, decode_created_sagas
 from nexus.deployment.edits import ExpungeZone
 from nexus.ids import NexusId
@@ -72,10 +72,7 @@ async def lose(victim: LaunchedNexus, left: list[LaunchedNexus], record: Record)
     await create(victim, record, count=AT_ONCE)
     await victim.kill()
     left.remove(victim)
-    target = decode_target(await ask(left[0], view_target()))
-    expunge = edit_blueprint(target.target_id, [ExpungeZone(NexusId(victim.id))], comment=None)
-    child = decode_blueprint(await ask(left[0], expunge))
-    await ask(left[0], set_target(child.id, enabled=True))
+    await ask(left[0], edit_blueprint(None, [ExpungeZone(NexusId(victim.id))], comment=None, set_target=True))
 
 
 def rows(stack: Stack, query: str) -> list[tuple[Any, ...]]:

@@ -23,7 +23,6 @@ from nexus.deployment.edits import (
 )
 from nexus.deployment.succession import objections
 from nexus.ids import NexusId, SledId
-from nexus.rack import NexusZone
 
 zone_ids = st.sampled_from([FIRST_NEXUS, SECOND_NEXUS, *(NexusId(UUID(int=number)) for number in range(1, 5))])
 sled_ids = st.sampled_from([FIRST_SLED, SECOND_SLED, SledId(UUID(int=9))])
@@ -32,11 +31,7 @@ edits: st.SearchStrategy[Edit] = st.one_of(
     st.builds(ExpungeZone, zone_ids, st.booleans()),
     st.builds(MarkReadyForCleanup, zone_ids),
     st.builds(ExpungeSled, sled_ids),
-    st.builds(
-        AddNexusZone,
-        st.builds(NexusZone, zone_ids, sled_ids, addresses, st.just("100::1")),
-        st.none() | st.integers(1, 3),
-    ),
+    st.builds(AddNexusZone, zone_ids, addresses, st.just("100::1"), st.none() | sled_ids, st.booleans()),
     st.builds(MoveNexusZone, zone_ids, addresses),
     st.just(BumpNexusGeneration()),
 )

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, edited_child
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, HANDOFF, INITIAL, SECOND_NEXUS, SECOND_SLED, added, edited_child
 
 from nexus.deployment.blueprint import Blueprint, BlueprintMetadata, InService
-from nexus.deployment.edits import AddNexusZone, ExpungeZone
+from nexus.deployment.edits import ExpungeZone
 from nexus.rack import NexusZone
 
 
@@ -47,7 +47,7 @@ def test_metadata_are_the_blueprint_without_its_contents() -> None:
 
 def test_dns_is_made_from_what_is_in_service_and_of_the_active_generation() -> None:
     other = NexusZone(UUID(int=3), FIRST_SLED, "[::1]:3", "100::3")
-    blueprint = edited_child(INITIAL, AddNexusZone(other, nexus_generation=2), ExpungeZone(SECOND_NEXUS))
+    blueprint = edited_child(INITIAL, added(other, next_generation=True), ExpungeZone(SECOND_NEXUS))
     assert [zone.id for zone in blueprint.active_nexuses()] == [FIRST_NEXUS]
 
 

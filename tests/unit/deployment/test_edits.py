@@ -12,6 +12,7 @@ from blueprint_lab import (
     INITIAL,
     SECOND_NEXUS,
     SECOND_SLED,
+    added,
     blueprint_id,
     child_metadata,
     edited_child,
@@ -27,6 +28,7 @@ from nexus.deployment.edits import (
     ExpungeZone,
     MarkReadyForCleanup,
     MoveNexusZone,
+    RackState,
     child,
 )
 from nexus.deployment.planner import plan
@@ -68,7 +70,7 @@ def test_a_zone_that_was_seen_gone_is_ready_for_cleanup_at_once_or_later() -> No
 
 
 def test_an_expunged_sled_takes_its_zones_with_it() -> None:
-    made = edited_child(INITIAL, AddNexusZone(THIRD), ExpungeZone(THIRD_NEXUS), ExpungeSled(SECOND_SLED))
+    made = edited_child(INITIAL, added(THIRD), ExpungeZone(THIRD_NEXUS), ExpungeSled(SECOND_SLED))
     assert made.sleds[SECOND_SLED].state == "decommissioned"
     assert disposition(made, SECOND_NEXUS) == Expunged(as_of_generation=4, ready_for_cleanup=True)
     assert disposition(made, THIRD_NEXUS) == Expunged(as_of_generation=3, ready_for_cleanup=True)
@@ -76,7 +78,7 @@ def test_an_expunged_sled_takes_its_zones_with_it() -> None:
 
 
 def test_a_zone_is_added_and_moved() -> None:
-    made = edited_child(INITIAL, AddNexusZone(THIRD), MoveNexusZone(THIRD_NEXUS, "127.0.0.1:4"))
+    made = edited_child(INITIAL, added(THIRD), MoveNexusZone(THIRD_NEXUS, "127.0.0.1:4"))
     found = made.find_zone(THIRD_NEXUS)
     assert found is not None
     sled_id, zone = found
@@ -85,8 +87,47 @@ def test_a_zone_is_added_and_moved() -> None:
     assert generations(made) == {FIRST_SLED: 1, SECOND_SLED: 3}
 
 
+def place(blueprint: Blueprint, zone_id: NexusId, rack: RackState) -> tuple[SledId, str]:
+    """Sled and external address of a zone that is added, and of which only that is said where it listens."""
+    found = child(blueprint, child_metadata(9), [AddNexusZone(zone_id, "[::1]:9")], rack=rack).find_zone(zone_id)
+    assert found is not None
+    return found[0], found[1].zone_type.external_ip.ip
+
+
+def test_a_zone_is_put_on_the_last_sled_that_is_left() -> None:
+    assert place(INITIAL, THIRD_NEXUS, RackState()) == (SECOND_SLED, "100::2")
+    left = edited_child(INITIAL, ExpungeSled(SECOND_SLED))
+    assert place(left, THIRD_NEXUS, RackState()) == (FIRST_SLED, "100::2")
+    assert place(INITIAL, THIRD_NEXUS, RackState(expunged_sleds=[SECOND_SLED])) == (FIRST_SLED, "100::2")
+    with pytest.raises(EditRefused, match="every sled is expunged"):
+        place(left, THIRD_NEXUS, RackState(expunged_sleds=[FIRST_SLED]))
+
+
+def test_zones_are_told_apart_by_external_addresses_that_nobody_had() -> None:
+    gone = edited_child(INITIAL, AddNexusZone(THIRD_NEXUS, "[::1]:3"), ExpungeZone(THIRD_NEXUS))
+    assert place(gone, NexusId(UUID(int=4)), RackState()) == (SECOND_SLED, "100::3")
+    own = edited_child(INITIAL, AddNexusZone(THIRD_NEXUS, "[::1]:3", "192.0.2.1")).find_zone(THIRD_NEXUS)
+    assert own is not None
+    assert own[1].zone_type.external_ip.ip == "192.0.2.1"
+
+
+def test_one_that_could_take_over_is_left() -> None:
+    def expunge(blueprint: Blueprint, rack: RackState, *zone_ids: NexusId) -> Blueprint:
+        return child(blueprint, child_metadata(9), map(ExpungeZone, zone_ids), rack=rack)
+
+    never_ran = RackState(able=[FIRST_NEXUS])
+    with pytest.raises(EditRefused, match=f"never run, or are quiesced: {SECOND_NEXUS}; start or add one first"):
+        expunge(INITIAL, never_ran, FIRST_NEXUS)
+    expunge(INITIAL, never_ran, SECOND_NEXUS)
+    expunge(INITIAL, RackState(), FIRST_NEXUS)
+    expunge(INITIAL, RackState(able=[]), FIRST_NEXUS)
+    with_next = edited_child(INITIAL, added(THIRD, next_generation=True))
+    bumped = child(with_next, child_metadata(3), [BumpNexusGeneration()], rack=never_ran)
+    expunge(bumped, never_ran, FIRST_NEXUS, SECOND_NEXUS)
+
+
 def test_a_bump_hands_over_to_the_next_generation() -> None:
-    made = edited_child(INITIAL, AddNexusZone(THIRD, nexus_generation=2), BumpNexusGeneration())
+    made = edited_child(INITIAL, added(THIRD, next_generation=True), BumpNexusGeneration())
     assert made.nexus_generation == 2
     assert [zone.id for zone in made.active_nexuses()] == [THIRD_NEXUS]
 
@@ -102,10 +143,12 @@ def test_a_bump_hands_over_to_the_next_generation() -> None:
         ([MoveNexusZone(SECOND_NEXUS, "localhost:1")], "is not an address"),
         ([ExpungeSled(SledId(UUID(int=9)))], "there is no sled"),
         ([ExpungeSled(SECOND_SLED), ExpungeSled(SECOND_SLED)], "is decommissioned already"),
-        ([ExpungeSled(SECOND_SLED), AddNexusZone(THIRD)], "is decommissioned"),
-        ([AddNexusZone(msgspec.structs.replace(THIRD, id=FIRST_NEXUS))], "there is a zone"),
-        ([ExpungeZone(SECOND_NEXUS), AddNexusZone(msgspec.structs.replace(THIRD, id=SECOND_NEXUS))], "there is a zone"),
-        ([AddNexusZone(THIRD, nexus_generation=3)], "the active generation, 1, or the next one, not 3"),
+        ([ExpungeSled(SECOND_SLED), added(THIRD)], "is decommissioned"),
+        ([added(msgspec.structs.replace(THIRD, id=FIRST_NEXUS))], "there is a zone"),
+        ([ExpungeZone(SECOND_NEXUS), added(msgspec.structs.replace(THIRD, id=SECOND_NEXUS))], "there is a zone"),
+        ([AddNexusZone(THIRD_NEXUS, "[::1]:12223")], f"zone {SECOND_NEXUS} is in service at"),
+        ([AddNexusZone(THIRD_NEXUS, "localhost:1")], "is not an address"),
+        ([AddNexusZone(THIRD_NEXUS, "[::1]:3", "localhost")], "IPv4 or IPv6 address"),
         ([BumpNexusGeneration()], "no Nexus zone of generation 2 is in service"),
     ],
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, edited_child
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, added, edited_child
 
-from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeZone
+from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
 from nexus.deployment.execution import SagaMoves, saga_moves, why_not_to_execute
 from nexus.ids import NexusId
 from nexus.rack import NexusZone
@@ -14,7 +14,7 @@ from nexus.rack import NexusZone
 NEXT = NexusId(UUID(int=3))
 WITH_NEXT = edited_child(
     INITIAL,
-    AddNexusZone(NexusZone(NEXT, FIRST_SLED, "[::1]:3", "100::3"), 2),
+    added(NexusZone(NEXT, FIRST_SLED, "[::1]:3", "100::3"), next_generation=True),
     ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True),
 )
 BUMPED = edited_child(WITH_NEXT, BumpNexusGeneration(), number=3)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, edited_child
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, added, edited_child
 
-from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeZone
+from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
 from nexus.deployment.nexus_states import (
     first_states,
     goal_state,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NEXT = NexusId(UUID(int=3))
 WITH_NEXT = edited_child(
-    INITIAL, AddNexusZone(NexusZone(NEXT, FIRST_SLED, "[::1]:3", "100::3"), 2), ExpungeZone(SECOND_NEXUS)
+    INITIAL, added(NexusZone(NEXT, FIRST_SLED, "[::1]:3", "100::3"), next_generation=True), ExpungeZone(SECOND_NEXUS)
 )
 
 

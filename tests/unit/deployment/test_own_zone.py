@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import msgspec
 import pytest
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, edited_child
+from blueprint_lab import FIRST_NEXUS, INITIAL, SECOND_NEXUS, edited_child
 
 from dropshot.address import SocketAddr
-from nexus.deployment.edits import AddNexusZone, EditRefused, ExpungeSled, ExpungeZone, MoveNexusZone
+from nexus.deployment.edits import AddNexusZone, ExpungeZone, MoveNexusZone
 from nexus.deployment.own_zone import NexusExpunged, place_nexus
 from nexus.ids import NexusId
-from nexus.rack import NexusZone
 
 if TYPE_CHECKING:
     from nexus.deployment.blueprint import Blueprint
@@ -35,20 +33,8 @@ def test_one_that_listens_elsewhere_is_moved() -> None:
     assert place(INITIAL, FIRST_NEXUS, 1) == MoveNexusZone(FIRST_NEXUS, "[::1]:1")
 
 
-def test_an_unknown_one_is_put_on_the_last_sled_that_is_left() -> None:
-    assert place(INITIAL, NEW, 1) == AddNexusZone(NexusZone(NEW, SECOND_SLED, "[::1]:1", "192.0.2.1"))
-    left = edited_child(INITIAL, ExpungeSled(SECOND_SLED))
-    assert place(left, NEW, 1) == AddNexusZone(NexusZone(NEW, FIRST_SLED, "[::1]:1", "192.0.2.1"))
-    with pytest.raises(EditRefused, match="every sled is decommissioned"):
-        place(msgspec.structs.replace(left, sleds={SECOND_SLED: left.sleds[SECOND_SLED]}), NEW, 1)
-
-
-def test_unknown_ones_are_told_apart_by_addresses_that_nobody_had() -> None:
-    first = place(INITIAL, NEW, 1, external_ip="127.0.0.1")
-    assert first == AddNexusZone(NexusZone(NEW, SECOND_SLED, "[::1]:1", "100::2"))
-    gone = edited_child(INITIAL, first, ExpungeZone(NEW))
-    again = place(gone, NexusId(UUID(int=4)), 2, external_ip="127.0.0.1")
-    assert again == AddNexusZone(NexusZone(NexusId(UUID(int=4)), SECOND_SLED, "[::1]:2", "100::3"))
+def test_an_unknown_one_is_added() -> None:
+    assert place(INITIAL, NEW, 1) == AddNexusZone(NEW, "[::1]:1", "192.0.2.1")
 
 
 def test_an_expunged_one_does_not_come_back() -> None:

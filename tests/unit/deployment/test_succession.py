@@ -7,11 +7,10 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, edited_child
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, added, edited_child
 
 from nexus.deployment.edits import (
     NO_NEXUS_LEFT,
-    AddNexusZone,
     BumpNexusGeneration,
     EditRefused,
     ExpungeSled,
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 THIRD = NexusZone(NexusId(UUID(int=3)), SECOND_SLED, "[::1]:3", "100::3")
 EXPUNGED = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS))
 READY = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True))
-BUMPED = edited_child(INITIAL, AddNexusZone(THIRD, 2), BumpNexusGeneration())
+BUMPED = edited_child(INITIAL, added(THIRD, next_generation=True), BumpNexusGeneration())
 GONE = edited_child(INITIAL, ExpungeSled(SECOND_SLED))
 
 
@@ -86,4 +85,4 @@ def test_a_nexus_of_the_active_generation_is_left() -> None:
 def test_no_edit_takes_away_the_last_one(last: ExpungeZone | ExpungeSled) -> None:
     with pytest.raises(EditRefused, match="no Nexus of the active generation would be left in service"):
         edited_child(EXPUNGED, last, number=3)
-    assert edited_child(EXPUNGED, AddNexusZone(THIRD), last, number=3).active_nexuses() == [THIRD]
+    assert edited_child(EXPUNGED, added(THIRD), last, number=3).active_nexuses() == [THIRD]

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 import trio
-from blueprint_lab import FIRST_SLED, INITIAL, SECOND_NEXUS, edited_child
+from blueprint_lab import FIRST_SLED, INITIAL, SECOND_NEXUS, added, edited_child
 
 from nexus.api.quiesce_types import DrainingSagas, DrainingSagasDetails, NotQuiescing, PendingSagaInfo, Undetermined
-from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeZone
+from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
 from nexus.ids import NexusId
 from nexus.quiesce.gate import QuiesceGate
 from nexus.quiesce.sagas import REQUESTED, UNKNOWN
@@ -21,7 +21,7 @@ from nexus.saga.status import PendingSaga
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NEXT = NexusZone(NexusId(UUID(int=3)), FIRST_SLED, "[::1]:3", "100::3")
-BUMPED = edited_child(INITIAL, AddNexusZone(NEXT, 2), BumpNexusGeneration())
+BUMPED = edited_child(INITIAL, added(NEXT, next_generation=True), BumpNexusGeneration())
 
 
 def gate() -> QuiesceGate:

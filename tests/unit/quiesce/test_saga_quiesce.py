@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, edited_child
+from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, added, edited_child
 
-from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeZone
+from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
 from nexus.ids import NexusId
 from nexus.quiesce.sagas import SagaQuiesce
 from nexus.rack import NexusZone
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NEXT = NexusId(UUID(int=3))
 SECOND_EXPUNGED = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True), number=2)
-ADD_NEXT = AddNexusZone(NexusZone(NEXT, FIRST_SLED, "[::1]:3", "100::3"), 2)
+ADD_NEXT = added(NexusZone(NEXT, FIRST_SLED, "[::1]:3", "100::3"), next_generation=True)
 BUMPED = edited_child(SECOND_EXPUNGED, ADD_NEXT, BumpNexusGeneration(), number=3)
 
 

@@ -6,13 +6,13 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from blueprint_lab import FIRST_NEXUS, INITIAL, SECOND_NEXUS, SECOND_SLED, edited_child
+from blueprint_lab import FIRST_NEXUS, INITIAL, SECOND_NEXUS, SECOND_SLED, added, edited_child
 
-from nexus.deployment.edits import AddNexusZone, Edit, ExpungeSled, ExpungeZone, MarkReadyForCleanup
+from nexus.deployment.edits import Edit, ExpungeSled, ExpungeZone, MarkReadyForCleanup
 from nexus.rack import NexusZone
 from simstack.sled_agent import Blueprint, zones_to_stop
 
-THIRD = AddNexusZone(NexusZone(UUID(int=3), SECOND_SLED, "[::1]:9", "100::3"))
+THIRD = added(NexusZone(UUID(int=3), SECOND_SLED, "[::1]:9", "100::3"))
 """Somebody must be left in service."""
 
 
