@@ -1,7 +1,8 @@
 """Reads the sagas that are to be recovered, as many in one transaction as are read well before the server ends it.
 
 Their size is estimated first, from what the server knows without reading them. If they take too long all the same, they
-are read in smaller parts, so that one saga that takes too long by itself fails no other.
+are read in smaller parts; one saga that takes too long by itself is read page by page, in a transaction for each. Its
+log does not grow meanwhile: only who has the claim could write to it, and that is who reads. Each page makes sure.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from nexus.saga.errors import SagaError, SagaNotFound, StoreUnavailable
 from nexus.saga.ids import NodeId, SagaId
 from nexus.saga.log import NodeEvent
 from nexus.saga.payload import Payload
-from nexus.saga.postgres.fence import Holding
+from nexus.saga.postgres.fence import Holding, read_holdings
 from nexus.saga.postgres.log_writer import PostgresSagaLog
 from nexus.saga.postgres.too_long import took_too_long
 from nexus.saga.store import NodeAttempt, StoredSaga, StoredState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import LiteralString
 
     from psycopg.rows import TupleRow
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 32 << 20
 """In one transaction, unless it is one saga. Some tenths of a second."""
+
+ROWS_IN_A_PAGE = 16
+"""Of one saga that is read page by page: events or attempts, of 1 MiB at most."""
 
 # What is compressed is at most a hundred times as long; a payload is 1 MiB at most.
 ESTIMATE_SIZES = """
@@ -56,6 +61,16 @@ SELECT saga_id, node_id, kind, attempt, error::text FROM saga_node_attempt
 WHERE saga_id = ANY(%s) ORDER BY saga_id, node_id, kind, attempt
 """
 
+READ_EVENTS_AFTER = """
+SELECT saga_id, node_id, event_type, data::text, log_index FROM saga_node_event
+WHERE saga_id = %s AND log_index > %s ORDER BY log_index LIMIT %s
+"""
+
+READ_ATTEMPTS_AFTER = """
+SELECT saga_id, node_id, kind, attempt, error::text FROM saga_node_attempt
+WHERE saga_id = %s AND (node_id, kind, attempt) > (%s, %s, %s) ORDER BY node_id, kind, attempt LIMIT %s
+"""
+
 
 async def load_sagas(transact: Transact, claims: Sequence[Claim], *, writer: LogWriter) -> list[StoredSaga | SagaError]:
     """What `SecStore.load` returns or raises for each claim. Its transactions are to be later than the claims'.
@@ -72,7 +87,7 @@ async def load_sagas(transact: Transact, claims: Sequence[Claim], *, writer: Log
             if not took_too_long(error):
                 return [*answers, *[error] * len(left)]
             if most == 1:
-                answers.append(error)
+                answers.append(await _load_in_pages(transact, left[0], writer))
             most = max(1, min(most, len(left)) // 2)
     return answers
 
@@ -112,6 +127,37 @@ async def _load(connection: Connection, claims: Sequence[Claim], writer: LogWrit
         except SagaError as error:
             answers.append(error)
     return answers
+
+
+async def _load_in_pages(transact: Transact, claim: Claim, writer: LogWriter) -> StoredSaga | SagaError:
+    async def read_saga(connection: Connection) -> list[TupleRow]:
+        return await (await connection.execute(READ_SAGAS, ([claim.saga_id],))).fetchall()
+
+    async def read_page(
+        connection: Connection, claim: Claim, query: LiteralString, after: tuple[object, ...]
+    ) -> list[TupleRow]:
+        holdings = await read_holdings(connection, [claim.saga_id])
+        if claim.saga_id not in holdings:
+            raise SagaNotFound(claim.saga_id)
+        holdings[claim.saga_id].check_claim(claim)
+        cursor = await connection.execute(query, (claim.saga_id, *after, ROWS_IN_A_PAGE))
+        return await cursor.fetchall()
+
+    events: list[TupleRow] = []
+    attempts: list[TupleRow] = []
+    try:
+        saga_rows = await transact(read_saga)
+        after: tuple[object, ...] = (-1,)
+        while page := await transact(partial(read_page, claim=claim, query=READ_EVENTS_AFTER, after=after)):
+            events += page
+            after = (page[-1][-1],)
+        after = (-1, "", 0)
+        while page := await transact(partial(read_page, claim=claim, query=READ_ATTEMPTS_AFTER, after=after)):
+            attempts += page
+            after = page[-1][1:4]
+        return _stored_saga(claim, saga_rows[0], events, attempts, writer)
+    except SagaError as error:
+        return error
 
 
 def _by_saga(rows: Iterable[TupleRow]) -> defaultdict[SagaId, list[TupleRow]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import pytest
@@ -42,7 +42,17 @@ from nexus.saga.postgres import PostgresSecStore, adoption, claims, fence, loadi
 from nexus.saga.postgres.log_writer import PostgresSagaLog
 from nexus.saga.sec import Sec
 from nexus.saga.status import SagaRunning
-from nexus.saga.store import Abandonment, Adoption, Claim, NewSaga, StateUpdate, StoredSaga, StoredState
+from nexus.saga.store import (
+    Abandonment,
+    Adoption,
+    Claim,
+    LogWrite,
+    NewSaga,
+    NodeAttempt,
+    StateUpdate,
+    StoredSaga,
+    StoredState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -883,23 +893,85 @@ async def test_large_sagas_are_loaded_in_parts(database_url: str, monkeypatch: p
             assert counting.transactions == 6
 
 
+class Hasty:
+    """Transactions that the server ends after half a second. Those take longer whose arguments `dawdles` says so of."""
+
+    def __init__(self, store: PostgresSecStore, dawdles: Callable[[dict[str, Any]], bool]) -> None:
+        self._store = store
+        self._dawdles = dawdles
+
+    async def __call__(self, fn: Callable[[Connection], Awaitable[T]], /) -> T:
+        async def run(connection: Connection) -> T:
+            if self._dawdles(getattr(fn, "keywords", {})):
+                await connection.execute("SELECT pg_sleep(30)")
+            return await fn(connection)
+
+        return await self._store._transact(run)
+
+
+@asynccontextmanager
+async def hasty(
+    database_url: str, store: PostgresSecStore, dawdles: Callable[[dict[str, Any]], bool]
+) -> AsyncIterator[Hasty]:
+    url = f"{database_url}?options=-c%20transaction_timeout%3D500ms"
+    async with open_pool(url, log=KeptLog(), timeouts=Timeouts(retry_s=0)) as pool:
+        store._pool = pool
+        yield Hasty(store, dawdles)
+
+
 async def test_a_saga_that_takes_too_long_fails_no_other(database_url: str) -> None:
+    """Not even page by page is it read in time."""
     async with open_pool(database_url, log=KeptLog()) as pool, serving(pool) as store:
         taken = [log.claim for log in await created(store, [number(value) for value in range(6)])]
 
-        async def transact(fn: Callable[[Connection], Awaitable[T]]) -> T:
-            async def run(connection: Connection) -> T:
-                if taken[3] in cast("partial[Awaitable[T]]", fn).keywords["claims"]:
-                    await connection.execute("SELECT pg_sleep(30)")
-                return await fn(connection)
+        def dawdles(load: dict[str, Any]) -> bool:
+            return taken[3] in load.get("claims", [load.get("claim")])
 
-            return await store._transact(run)
-
-        hasty = f"{database_url}?options=-c%20transaction_timeout%3D500ms"
-        async with open_pool(hasty, log=KeptLog(), timeouts=Timeouts(retry_s=0)) as hasty_pool:
-            store._pool = hasty_pool
+        async with hasty(database_url, store, dawdles) as transact:
             loaded = await loading.load_sagas(transact, taken, writer=store._writer)
         assert [type(saga) for saga in loaded] == [StoredSaga] * 3 + [StoreUnavailable] + [StoredSaga] * 2
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_saga_that_takes_too_long_by_itself_is_read_page_by_page(
+    database_url: str, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "ROWS_IN_A_PAGE", 2)
+    async with open_pool(database_url, log=KeptLog()) as pool, serving(pool) as store:
+        logs = await created(store, [number(value) for value in range(3)])
+        large = logs[1].claim.saga_id
+        events = [NodeEvent.started(large, NodeId(node)) for node in range(5)]
+        attempts = [NodeAttempt(large, NodeId(4), "action", attempt, encode("why")) for attempt in (1, 2, 3)]
+        writes: list[LogWrite] = [*events, *attempts]
+        for write in writes:
+            logs[1].enqueue(write)
+        await logs[1].durable()
+        pages = 0
+
+        def dawdles(load: dict[str, Any]) -> bool:
+            nonlocal pages
+            pages += "after" in load
+            return logs[1].claim in load.get("claims", [])
+
+        async with hasty(database_url, store, dawdles) as transact:
+            if lost:
+                await rows(pool, "UPDATE saga SET claim = claim + 1 WHERE id = %s RETURNING id", large)
+            loaded = await loading.load_sagas(transact, [log.claim for log in logs], writer=store._writer)
+        first, found, last = loaded
+        assert isinstance(first, StoredSaga)
+        assert isinstance(last, StoredSaga)
+        if lost:
+            assert isinstance(found, SagaLost)
+            assert pages == 1
+        else:
+            assert isinstance(found, StoredSaga)
+            assert (found.events, found.attempts) == (tuple(events), tuple(attempts))
+            assert pages == 4 + 3
+            found.log.enqueue(NodeEvent.succeeded(large, NodeId(4), encode("made")))
+            store._pool = pool
+            await found.log.durable()
+            indices = await rows(pool, "SELECT log_index FROM saga_node_event WHERE saga_id = %s ORDER BY 1", large)
+            assert indices == [(index,) for index in range(6)]
 
 
 async def cancelled_with(scope: trio.CancelScope, call: Callable[[], Awaitable[None]]) -> None:
