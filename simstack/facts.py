@@ -80,8 +80,9 @@ ENDED: frozenset[ServiceState] = frozenset({"stopped", "killed", "expunged", "ex
 class ServiceStatus(msgspec.Struct, frozen=True):
     """One service as its owner, the launcher, sees it; whether it answers is for the reader to try.
 
-    A Nexus on `standby` waits for the handoff. `paused`, `stopped` and `killed` were asked for, `exited` was not; one
-    that is `expunged` was stopped for that. `detail` says what it waits for or how it ended.
+    A Nexus on `standby` waits for the handoff. `paused`, `stopped` and `killed` were asked for, `exited` was not. One
+    that is `expunged` was stopped for that, or had ended, and cannot be started again. `detail` says what it waits for
+    or how it ended.
     """
 
     name: str

@@ -123,6 +123,11 @@ class LaunchedNexus:
         return self._run is not None and self._run.child.exit_status is None
 
     @property
+    def last_status(self) -> ExitStatus | None:
+        """How its last process has ended; None if that runs, or there was none."""
+        return None if self._run is None else self._run.child.exit_status
+
+    @property
     def is_paused(self) -> bool:
         return self.is_running and self.run.child.is_paused
 

@@ -23,8 +23,9 @@ from simstack.process import Child, ChildSpec, run_child
 from simstack.stack_plan import MAX_NEXUSES, plan_another
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
     from pathlib import Path
+    from uuid import UUID
 
     from simstack.notify import Notices
     from simstack.progress import Progress
@@ -104,6 +105,12 @@ class NexusFleet:
             nexus = self._enlist(planned)
         self._board.announce(nexus.name, "http", awaits="its start")
         return nexus
+
+    def never_come_back(self, expunged: Container[UUID]) -> None:
+        """Put that on the board of each of these Nexuses that has ended, whoever ended it."""
+        for nexus in self.nexuses:
+            if nexus.id in expunged and nexus.last_status is not None:
+                self._board.never_comes_back(nexus.name, f"{nexus.last_status}; {WHAT_NOW['expunged']}")
 
     def _awake(self) -> list[SocketAddr]:
         """Where those listen that can be asked for something; the one that was started by hand may be one of them."""

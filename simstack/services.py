@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from simstack.facts import ServiceState, ServiceStatus
+from simstack.facts import ENDED, ServiceState, ServiceStatus
 
 if TYPE_CHECKING:
     from simstack.progress import Progress
@@ -59,6 +59,12 @@ class ServiceBoard:
     def ended(self, name: str, state: Literal["stopped", "killed", "expunged", "exited"], detail: str) -> None:
         entry = self._entries[name]
         entry.state, entry.detail, entry.since = state, detail, time.monotonic()
+
+    def never_comes_back(self, name: str, detail: str) -> None:
+        """Its zone is expunged: that is what there is to say of it once it has ended, however that was."""
+        entry = self._entries[name]
+        if entry.state in ENDED:
+            entry.state, entry.detail = "expunged", detail
 
     def statuses(self) -> list[ServiceStatus]:
         now = time.monotonic()

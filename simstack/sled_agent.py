@@ -3,9 +3,12 @@
 Upstream's Nexus tells the sled agents what to run when it executes a target; this one reads the target from the
 database every POLL_S, and obeys it if it is enabled. So it needs no Nexus, and fills no log of one.
 
-It acts only on zones that are not ready for cleanup. One that is ready for it has ended or, if somebody said so of a
+It stops only zones that are not ready for cleanup. One that is ready for it has ended or, if somebody said so of a
 Nexus that runs on (`--ready-for-cleanup`), is a simulated failure that is not to be mended here: it is left alone. So
 are the Nexuses of an expunged sled, which is taken to be gone, with its sled agent.
+
+Of every expunged zone, by a target that is enabled or not, it makes known that its Nexus, once that has ended, cannot
+be started again.
 
 That such a zone has ended is found out and recorded by Nexus, which sees that nobody listens there any more. It looks
 now and then; when one was stopped here it is told to look at once.
@@ -14,6 +17,7 @@ now and then; when one was stopped here it is told to look at once.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -31,10 +35,9 @@ ANSWER_TIMEOUT_S = 2.0
 """Of the database, and of a Nexus that is asked to look."""
 
 READ_TARGET = """
-SELECT contents::TEXT
+SELECT contents::TEXT, enabled
 FROM (SELECT blueprint_id, enabled FROM bp_target ORDER BY version DESC LIMIT 1) AS target
     JOIN blueprint ON blueprint.id = blueprint_id
-WHERE enabled
 """
 ACTIVATE_PATH = "/bgtasks/activate"
 WATCHER = msgspec.json.encode({"bgtask_names": ["expunged_zone_watcher"]})
@@ -62,15 +65,27 @@ class Blueprint(msgspec.Struct, frozen=True):
     id: UUID
     sleds: dict[UUID, Sled]
 
+    def expunged(self) -> list[Zone]:
+        zones = (zone for sled in self.sleds.values() for zone in sled.zones)
+        return [zone for zone in zones if zone.disposition.kind == "expunged"]
 
-def zones_to_stop(blueprint: Blueprint) -> frozenset[UUID]:
-    """Those that are to run no more, and of which nobody has said yet that they do not."""
-    return frozenset(
-        zone.id
-        for sled in blueprint.sleds.values()
-        for zone in sled.zones
-        if zone.disposition.kind == "expunged" and not zone.disposition.ready_for_cleanup
-    )
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`enabled`: it is to be obeyed."""
+
+    blueprint: Blueprint
+    enabled: bool
+
+    def to_stop(self) -> frozenset[UUID]:
+        """Zones that are to run no more, and of which nobody has said yet that they do not."""
+        if not self.enabled:
+            return frozenset()
+        return frozenset(zone.id for zone in self.blueprint.expunged() if not zone.disposition.ready_for_cleanup)
+
+    def gone(self) -> frozenset[UUID]:
+        """Zones that never come back: no later target can have them in service again."""
+        return frozenset(zone.id for zone in self.blueprint.expunged())
 
 
 class SledAgent:
@@ -83,13 +98,16 @@ class SledAgent:
         """Never returns unless cancelled."""
         while True:
             await trio.sleep(POLL_S)
-            if await self._stop_expunged():
+            target = await trio.to_thread.run_sync(_read_target, self._database_url, abandon_on_cancel=True)
+            if target is None:
+                continue
+            stopped = await self._stop(target.to_stop())
+            self._fleet.never_come_back(target.gone())
+            if stopped:
                 await self._have_it_noticed()
 
-    async def _stop_expunged(self) -> bool:
+    async def _stop(self, zones: frozenset[UUID]) -> bool:
         """Whether there was one to be stopped."""
-        target = await trio.to_thread.run_sync(_read_target, self._database_url, abandon_on_cancel=True)
-        zones = frozenset[UUID]() if target is None else zones_to_stop(target)
         stopped = False
         for nexus in [each for each in self._fleet.nexuses if each.id in zones]:
             status = await nexus.end_expunged()
@@ -108,13 +126,13 @@ class SledAgent:
                     return
 
 
-def _read_target(database_url: str) -> Blueprint | None:
-    """None while there is none that is to be executed, or the database does not tell."""
+def _read_target(database_url: str) -> Target | None:
+    """None while there is none, or the database does not tell."""
     import psycopg
 
     try:
         with psycopg.connect(database_url, connect_timeout=int(ANSWER_TIMEOUT_S)) as connection:
             row = connection.execute(READ_TARGET).fetchone()
-            return None if row is None else msgspec.json.decode(row[0], type=Blueprint)
+            return None if row is None else Target(msgspec.json.decode(row[0], type=Blueprint), enabled=row[1])
     except (psycopg.Error, msgspec.DecodeError):
         return None

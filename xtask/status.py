@@ -55,8 +55,8 @@ class ServiceHealth(msgspec.Struct, frozen=True):
     """A service, and what came of connecting to it, or else why nobody tried.
 
     A Nexus on `standby` waits for the handoff, which is as it is to be. It is `starting`, `paused`, `stopped` or
-    `killed` because somebody asked for that; `expunged` if the sled agent has stopped it, which is as it is to be, too;
-    `down` if it ended by itself.
+    `killed` because somebody asked for that, `down` if it ended by itself; but `expunged`, however it has ended, if its
+    zone is, which is as it is to be, too.
     """
 
     name: str

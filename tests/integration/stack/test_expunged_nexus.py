@@ -37,7 +37,6 @@ class Victim:
         self.env = {"OMDB_NEXUS_URL": url}
         self.first = {"OMDB_NEXUS_URL": stack.first_url}
         self._stack = stack
-        self._url = url
         self._external_ip = external_ip
         created = omdb("-w", "nexus", "sagas", "demo-create", env=self.env)
         self.saga, self.demo = re.findall(UUID, created.stdout)
@@ -100,8 +99,9 @@ class Victim:
     def service(self) -> dict[str, Any]:
         """As `status` has it."""
         shown = xtask("omicron-dev", "status", "--json", "--name", self._stack.facts["name"])
+        names = {nexus["id"]: f"nexus{number}" for number, nexus in enumerate(self._stack.facts["nexuses"], 1)}
         services = json.loads(shown.stdout)["services"]
-        found: dict[str, Any] = next(each for each in services if self._url == f"http://{each['address']}")
+        found: dict[str, Any] = next(each for each in services if each["name"] == names[self.id])
         return found
 
     def in_dns(self) -> tuple[bool, bool]:
@@ -119,6 +119,16 @@ def answers(server: str, name: str, kind: str) -> list[str]:
     return [record.to_text() for rrset in answer.answer for record in rrset]
 
 
+def shown_gone(victim: Victim) -> str:
+    """How it has ended, as `status` has it, once that says that it is expunged."""
+    eventually(lambda: victim.service()["health"], "expunged", timeout_s=HANG_S)
+    service = victim.service()
+    assert service["state"] == "expunged"
+    how, _, what_now = service["detail"].partition("; ")
+    assert what_now == "its zone never comes back; `nexus add` starts another"
+    return str(how)
+
+
 def test_one_that_was_killed(stack: RunAll) -> None:
     victim = Victim.launched(stack, 2)
     assert victim.in_dns() == (True, True)
@@ -133,7 +143,12 @@ def test_one_that_was_killed(stack: RunAll) -> None:
         ("2", "adopted", heir, "2"),
         ("3", "recovered", heir, "2"),
     ]
-    assert victim.service()["health"] == "killed"
+    assert shown_gone(victim) == "killed by SIGKILL"
+    refused = xtask("omicron-dev", "nexus", "start", victim.id, "--name", stack.facts["name"])
+    assert refused.returncode == 1
+    assert "this Nexus is expunged, and never comes back" in refused.stderr
+    stack.program.stderr.until(r"exited with status 1: this Nexus is expunged", timeout_s=HANG_S)
+    assert shown_gone(victim) == "exited with status 1"
 
 
 def test_the_second_one_which_was_started_by_hand(stack: RunAll) -> None:
@@ -169,6 +184,8 @@ def test_one_that_is_frozen_and_wakes_up_later(stack: RunAll) -> None:
         return created.stderr if created.returncode else ""
 
     eventually(lambda: "expunged" in refusal(), True, timeout_s=HANG_S)
+    victim.nexus("stop")
+    assert shown_gone(victim) == "exited with status 0"
 
 
 @pytest.mark.parametrize(("number", "word"), [(4, "resume"), (5, "pause")])
@@ -180,6 +197,4 @@ def test_one_that_runs_is_stopped_by_the_sled_agent(stack: RunAll, number: int, 
     name = f"nexus{number} {victim.id} (pid {stack.facts['nexuses'][number - 1]['pid']})"
     assert told == f"omicron-dev: {name} was stopped, since its zone is expunged: exited with status 0\n"
     victim.moves_and_is_done()
-    stopped = victim.service()
-    assert (stopped["health"], stopped["state"]) == ("expunged", "expunged")
-    assert stopped["detail"] == "exited with status 0; its zone never comes back; `nexus add` starts another"
+    assert shown_gone(victim) == "exited with status 0"
