@@ -86,7 +86,7 @@ class ServiceStatus(msgspec.Struct, frozen=True):
     """
 
     name: str
-    protocol: Literal["http", "dns", "postgres"]
+    protocol: Literal["http", "nexus", "dns", "postgres"]
     state: ServiceState
     address: str
     pid: int

@@ -103,7 +103,7 @@ class NexusFleet:
             if next_generation:
                 await put_in_next_generation(planned, self._awake())
             nexus = self._enlist(planned)
-        self._board.announce(nexus.name, "http", awaits="its start")
+        self._board.announce(nexus.name, "nexus", awaits="its start")
         return nexus
 
     def never_come_back(self, expunged: Container[UUID]) -> None:
@@ -146,7 +146,7 @@ class NexusFleet:
         nursery = self._nursery
         if nursery is None:
             raise SimstackError("the stack is on its way down")
-        self._board.announce(nexus.name, "http", awaits="its interpreter")
+        self._board.announce(nexus.name, "nexus", awaits="its interpreter")
         self._prepare_config(nexus)
         spec = ChildSpec(
             name=nexus.name,

@@ -11,7 +11,7 @@ from simstack.facts import ENDED, ServiceState, ServiceStatus
 if TYPE_CHECKING:
     from simstack.progress import Progress
 
-Protocol = Literal["http", "dns", "postgres"]
+Protocol = Literal["http", "nexus", "dns", "postgres"]
 
 
 @dataclass(slots=True)

@@ -92,7 +92,7 @@ class Startup:
         for slot in rack_setup.SWITCH_SLOTS:
             self.board.announce(switch_name(slot), "http", awaits="its port")
         for nexus in self.fleet.nexuses:
-            self.board.announce(nexus.name, "http", awaits="its interpreter")
+            self.board.announce(nexus.name, "nexus", awaits="its interpreter")
         if self._plan.host == IPV4:
             self._progress.note("note: this host has no IPv6, so all listens on 127.0.0.1 that else would on [::1]")
         gateway_logs = [gateway_log(slot) for slot in rack_setup.SWITCH_SLOTS]

@@ -1,11 +1,11 @@
-"""`xtask omicron-dev status`: what the launcher says runs, and whether it answers when asked."""
+"""`xtask omicron-dev status`: what the launcher says runs, and what it answers when asked."""
 
 from __future__ import annotations
 
 import http.client
 import socket
 import sys
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 import msgspec
 import psycopg
@@ -14,7 +14,20 @@ from rich.table import Table
 from rich.text import Text
 
 from dropshot.address import SocketAddr
+from nexus.api.quiesce_types import (
+    DrainingDb,
+    DrainingSagas,
+    NotQuiescing,
+    Quiesced,
+    RecordingQuiesce,
+    Undetermined,
+)
+from nexus.clients.nexus import UnexpectedAnswer
+from nexus.clients.quiesce import decode_quiesce, view_quiesce
 from simstack.facts import ServiceStatus, StackStatus
+
+if TYPE_CHECKING:
+    from nexus.api.quiesce_types import QuiesceStatus
 
 PROBE_TIMEOUT_S = 2.0
 
@@ -56,7 +69,7 @@ class ServiceHealth(msgspec.Struct, frozen=True):
 
     A Nexus on `standby` waits for the handoff, which is as it is to be. It is `starting`, `paused`, `stopped` or
     `killed` because somebody asked for that, `down` if it ended by itself; but `expunged`, however it has ended, if its
-    zone is, which is as it is to be, too.
+    zone is, which is as it is to be, too. `detail` of one that answers says why it makes no new sagas, if it does not.
     """
 
     name: str
@@ -93,53 +106,79 @@ class Examined(msgspec.Struct, frozen=True):
 def examine(stack: StackStatus) -> Examined:
     """Ask every service of `stack` whether it answers, and the database for its sagas."""
     sagas, outcomes = count_sagas(stack.facts.database.url) or (None, None)
-    services = [
-        ServiceHealth(
-            service.name,
-            _health(service, sagas),
-            service.state,
-            service.address,
-            service.pid,
-            service.uptime_s,
-            service.detail,
-        )
-        for service in stack.services
-    ]
+    services = [_examine(service, database_answers=sagas is not None) for service in stack.services]
     return Examined(stack, services, sagas, outcomes)
 
 
-def _health(service: ServiceStatus, sagas: dict[str, int] | None) -> Health:
+def _examine(service: ServiceStatus, *, database_answers: bool) -> ServiceHealth:
+    health, detail = _health(service, database_answers=database_answers)
+    return ServiceHealth(service.name, health, service.state, service.address, service.pid, service.uptime_s, detail)
+
+
+def _health(service: ServiceStatus, *, database_answers: bool) -> tuple[Health, str]:
+    """With what there is to say of it."""
     match service.state:
         case "running":
-            return "answers" if _answers(service, database_answers=sagas is not None) else "silent"
+            said = _ask(service, database_answers=database_answers)
+            return ("silent", "") if said is None else ("answers", said)
         case "exited":
-            return "down"
+            return "down", service.detail
         case _:
-            return service.state
+            return service.state, service.detail
 
 
-def _answers(service: ServiceStatus, *, database_answers: bool) -> bool:
-    """Ask in the service's own protocol: a stopped process still accepts connections."""
+def _ask(service: ServiceStatus, *, database_answers: bool) -> str | None:
+    """What it says of itself, mostly nothing; None if it does not answer. It is asked in its own protocol: a stopped
+    process still accepts connections.
+    """
     address = SocketAddr.parse(service.address)
     match service.protocol:
         case "http":
-            return _answers_http(address)
+            return None if _get(address, "/v1/ping") is None else ""
+        case "nexus":
+            return _ask_nexus(address)
         case "dns":
-            return _answers_dns(address)
+            return "" if _answers_dns(address) else None
         case "postgres":
-            return database_answers
+            return "" if database_answers else None
 
 
-def _answers_http(address: SocketAddr) -> bool:
+def _ask_nexus(address: SocketAddr) -> str | None:
+    body = _get(address, view_quiesce().path)
+    if body is None:
+        return None
+    try:
+        return nexus_words(decode_quiesce(body), address)
+    except UnexpectedAnswer:  # an error, for one: it does answer
+        return ""
+
+
+def nexus_words(status: QuiesceStatus, address: SocketAddr) -> str:
+    """Why a Nexus makes no new sagas; empty for one that does."""
+    match status.state:
+        case Undetermined():
+            return "has not yet determined if it is quiescing"
+        case NotQuiescing():
+            # Nothing else has one refuse new sagas that does not quiesce.
+            expunged = status.sagas.new_sagas_allowed == "disallowed_quiesce"
+            return "makes no new sagas: it is expunged" if expunged else ""
+        case DrainingSagas() | DrainingDb() | RecordingQuiesce():
+            return f"quiescing; `omdb nexus --nexus-internal-url http://{address} quiesce show` says how far it is"
+        case Quiesced():
+            return "quiesced: makes no sagas, and uses the database no more"
+    assert_never(status.state)
+
+
+def _get(address: SocketAddr, path: str) -> bytes | None:
+    """What is answered, be it an error; None if nothing is."""
     connection = http.client.HTTPConnection(address.host, address.port, timeout=PROBE_TIMEOUT_S)
     try:
-        connection.request("GET", "/v1/ping")
-        connection.getresponse()
+        connection.request("GET", path)
+        return connection.getresponse().read()
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
-    return True
 
 
 def _answers_dns(address: SocketAddr) -> bool:

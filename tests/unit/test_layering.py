@@ -128,7 +128,8 @@ LAYERS: Mapping[str, Layer] = {
     "simstack.gateway": layer(f"{HTTP} simstack.errors", external="msgspec quart quart_trio trio"),
     # Developer commands. What runs before there is an environment has the standard library.
     "xtask": layer(
-        f"{HTTP} nexus.clients nexus.config simstack simstack.dns simstack.errors simstack.gateway xtask.bootstrap",
+        f"{HTTP} nexus.api.types nexus.clients nexus.config simstack simstack.dns simstack.errors simstack.gateway"
+        " xtask.bootstrap",
         external="cyclopts msgspec psycopg rich trio",
     ),
     # Measures the engine without a Nexus around it, and with. The peer's program has an environment of its own.

@@ -184,6 +184,7 @@ def test_one_that_is_frozen_and_wakes_up_later(stack: RunAll) -> None:
         return created.stderr if created.returncode else ""
 
     eventually(lambda: "expunged" in refusal(), True, timeout_s=HANG_S)
+    assert victim.service()["detail"] == "makes no new sagas: it is expunged"
     victim.nexus("stop")
     assert shown_gone(victim) == "exited with status 0"
 

@@ -1,18 +1,36 @@
-"""`omicron-dev status`: what it says of the sagas in the database."""
+"""`omicron-dev status`: what it says of the sagas in the database, and of Nexuses that answer."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import psycopg
-from canned_servers import closed_port
-from stored_sagas import FIRST_NEXUS, RECOVERED_AND_ADOPTED, STUCK, demo
+import pytest
+from blueprint_lab import FIRST_NEXUS, INITIAL, SECOND_SLED, added, edited_child
+from canned_servers import NOT_FOUND, CannedHttp, closed_port
+from stored_sagas import RECOVERED_AND_ADOPTED, STUCK, demo
 
+from nexus.api.quiesce_types import Quiesced, QuiescedDetails
+from nexus.api.types import Duration
+from nexus.deployment.edits import ExpungeZone
+from nexus.ids import NexusId
+from nexus.quiesce.gate import QuiesceGate
+from nexus.rack import NexusZone
+from simstack.facts import (
+    DatabaseFacts,
+    DnsFacts,
+    ServiceStatus,
+    SiloFacts,
+    StackFacts,
+    StackStatus,
+)
 from xtask import status
-from xtask.status import SagaOutcomes, count_sagas, sagas_line
+from xtask.status import SagaOutcomes, count_sagas, examine, sagas_line
 
 if TYPE_CHECKING:
-    import pytest
+    from nexus.api.quiesce_types import QuiesceStatus
 
 
 def test_done_sagas_that_failed_or_are_stuck_are_told_apart(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +60,83 @@ def test_the_line_about_sagas() -> None:
     assert sagas_line({"done": 10_000}, SagaOutcomes(0, 2)) == "sagas: 10000 done (2 stuck)"
     assert sagas_line({"done": 10_001}, none) == "sagas: 10001 done (of the newest 10000: none failed or stuck)"
     assert sagas_line({"done": 10_001}, both) == "sagas: 10001 done (of the newest 10000: 1 failed, 2 stuck)"
+
+
+NOW = datetime(2024, 8, 12, 20, 0, tzinfo=UTC)
+NO_TIME = Duration(0, 0)
+ANOTHER = added(NexusZone(NexusId(UUID(int=3)), SECOND_SLED, "[::1]:9", "100::3"))
+"""Somebody must be left in service."""
+
+
+def gate() -> QuiesceGate:
+    seeing = QuiesceGate(FIRST_NEXUS, now=lambda: NOW)
+    seeing.see(INITIAL)
+    return seeing
+
+
+def running() -> QuiesceStatus:
+    return gate().status([], [])
+
+
+def expunged() -> QuiesceStatus:
+    seeing = gate()
+    seeing.see(edited_child(INITIAL, ANOTHER, ExpungeZone(FIRST_NEXUS)))
+    return seeing.status([], [])
+
+
+def quiescing() -> QuiesceStatus:
+    asked = gate()
+    asked.request()
+    return asked.status([], [])
+
+
+def quiesced() -> QuiesceStatus:
+    done = gate()
+    done.request()
+    done.state = Quiesced(QuiescedDetails(NOW, NOW, NO_TIME, NO_TIME, NO_TIME, NO_TIME))
+    return done.status([], [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        ((200, running()), ""),
+        ((200, expunged()), "makes no new sagas: it is expunged"),
+        (
+            (200, quiescing()),
+            "quiescing; `omdb nexus --nexus-internal-url http://ADDRESS quiesce show` says how far it is",
+        ),
+        ((200, quiesced()), "quiesced: makes no sagas, and uses the database no more"),
+        ((503, NOT_FOUND), ""),
+    ],
+    ids=["running", "expunged", "quiescing", "quiesced", "says something else"],
+)
+def test_a_nexus_that_answers_and_makes_no_new_sagas_says_why(answer: tuple[int, object], detail: str) -> None:
+    with CannedHttp({"GET /quiesce": answer}).serve() as url:
+        address = url.removeprefix("http://")
+        (nexus,) = examine(stack_of_a_nexus(address)).services
+    assert (nexus.health, nexus.detail.replace(address, "ADDRESS")) == ("answers", detail)
+
+
+def test_a_nexus_that_says_nothing_is_silent() -> None:
+    with closed_port() as port:
+        (nexus,) = examine(stack_of_a_nexus(f"127.0.0.1:{port}")).services
+    assert (nexus.health, nexus.detail) == ("silent", "")
+
+
+def stack_of_a_nexus(address: str) -> StackStatus:
+    """One that runs at `address`, without a database."""
+    facts = StackFacts(
+        name="test",
+        pid=1,
+        directory="",
+        log="",
+        nexuses=[],
+        database=DatabaseFacts("postgres", 1, "postgresql://root@127.0.0.1:1/omicron", "127.0.0.1:1", "", ""),
+        internal_dns=DnsFacts("", "", ""),
+        external_dns=DnsFacts("", "", ""),
+        gateways=[],
+        silo=SiloFacts("", "", ""),
+        second_nexus_config="",
+    )
+    return StackStatus(facts, 1.0, [ServiceStatus("nexus1", "nexus", "running", address, 1, 1.0)])
