@@ -1,4 +1,6 @@
-"""How far a Nexus has come in quiescing, as upstream prints it. Pure."""
+"""How far a Nexus has come in quiescing, as upstream prints it, and what it waits for, as far as that can be told from
+its answer. Pure.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from nexus.api.quiesce_types import HeldDbClaimInfo, QuiesceState, QuiesceStatus, SagaQuiesceStatus
+    from nexus.api.quiesce_types import HeldDbClaimInfo, QuiesceStatus, SagaQuiesceStatus
     from omdb.render.text import Line
 
 _ALLOWED: dict[SagasAllowed, str] = {
@@ -35,22 +37,25 @@ _ALLOWED: dict[SagasAllowed, str] = {
 def quiesce_lines(status: QuiesceStatus, *, now: datetime, stacks: bool) -> list[Line]:
     """`stacks`: print also which task has each database connection."""
     return [
-        *map(line, _state(status.state, now)),
+        *map(line, _state(status, now)),
         *map(line, _sagas(status.sagas)),
         *map(line, _claims(status.db_claims, stacks=stacks)),
     ]
 
 
-def _state(state: QuiesceState, now: datetime) -> list[str]:
-    match state:
+def _state(status: QuiesceStatus, now: datetime) -> list[str]:
+    match status.state:
         case Undetermined():
             return ["has not yet determined if it is quiescing"]
         case NotQuiescing():
-            return ["running normally (not quiesced, not quiescing)"]
+            running = "running normally (not quiesced, not quiescing)"
+            # Only one that is expunged refuses new sagas without quiescing.
+            is_expunged = status.sagas.new_sagas_allowed == "disallowed_quiesce"
+            return [running, "details: makes no new sagas: its zone is expunged"] if is_expunged else [running]
         case DrainingSagas(details):
             return [
                 f"quiescing since {_since(details.time_requested, now)}",
-                "details: waiting for running sagas to finish",
+                f"details: {_awaited(status.sagas)}",
             ]
         case DrainingDb(details):
             return [
@@ -72,7 +77,20 @@ def _state(state: QuiesceState, now: datetime) -> list[str]:
                 f"    recording quiesce took {human(details.duration_recording_quiesce)}",
                 f"    total quiesce time: {human(details.duration_total)}",
             ]
-    assert_never(state)
+    assert_never(status.state)
+
+
+def _awaited(sagas: SagaQuiesceStatus) -> str:
+    """By one that drains its sagas. Upstream says the first of these, whatever it waits for."""
+    if sagas.sagas_pending:
+        return "waiting for running sagas to finish"
+    if sagas.reassignment_pending:
+        return "waiting for sagas of expunged Nexuses to be reassigned"
+    if not sagas.first_recovery_complete or sagas.recovered_reassignment_generation < sagas.reassignment_generation:
+        return "waiting for sagas that are assigned to this Nexus to be recovered"
+    if sagas.drained_blueprint_id is None:
+        return "no sagas left; waiting for the target blueprint to be executed"
+    return "drained; waiting until every Nexus of its generation is drained as of the target blueprint"
 
 
 def _sagas(sagas: SagaQuiesceStatus) -> list[str]:

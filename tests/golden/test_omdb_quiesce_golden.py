@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -35,14 +36,17 @@ from nexus.db.blueprints import read_blueprint
 from nexus.db.nexus_states import insert_nexus_states
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
-from nexus.deployment.edits import BumpNexusGeneration
+from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
 from nexus.ids import NexusId, RackId
 from nexus.quiesce.gate import QuiesceGate
+from nexus.quiesce.sagas import SagaQuiesce
 from nexus.rack import NexusZone
 from nexus.saga.ids import SagaId
 from nexus.saga.status import PendingSaga
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nexus.api.quiesce_types import QuiesceState, QuiesceStatus
     from nexus.db.connection import Connection
 
@@ -73,10 +77,42 @@ def status(state: QuiesceState, *, busy: bool = False) -> QuiesceStatus:
     return gate.status(pending, CLAIMS if busy else [])
 
 
+def expunged() -> QuiesceStatus:
+    gate = QuiesceGate(FIRST_NEXUS, now=lambda: NOW)
+    third = AddNexusZone(NexusZone(THIRD_NEXUS, FIRST_SLED, "[::1]:12240", "100::3"))
+    gate.see(edited_child(INITIAL, third, ExpungeZone(FIRST_NEXUS)))
+    return gate.status([], [])
+
+
+def draining(*steps: Callable[[SagaQuiesce], SagaQuiesce]) -> QuiesceStatus:
+    """Without a saga, after these steps."""
+    gate = QuiesceGate(FIRST_NEXUS, now=lambda: NOW)
+    gate.see(INITIAL)
+    gate.request()
+    for step in steps:
+        gate.sagas = step(gate.sagas)
+    gate.sagas = gate.sagas.settled(idle=True)
+    return gate.status([], [])
+
+
+def recovered(sagas: SagaQuiesce) -> SagaQuiesce:
+    return sagas.recovery_started().recovered()
+
+
+def executed(sagas: SagaQuiesce, *, moved: bool = False) -> SagaQuiesce:
+    return sagas.reassignment_started().reassigned(INITIAL.id, moved=moved)
+
+
 STATES = {
     "undetermined": status(Undetermined()),
     "running": status(NotQuiescing()),
+    "expunged": expunged(),
     "draining sagas": status(DrainingSagas(DrainingSagasDetails(NOW)), busy=True),
+    "draining sagas: none is known yet": draining(),
+    "draining sagas: more may come": draining(recovered),
+    "draining sagas: more are coming": draining(recovered, executed, SagaQuiesce.reassignment_started),
+    "draining sagas: more have come": draining(recovered, partial(executed, moved=True)),
+    "draining sagas: drained": draining(recovered, executed),
     "draining the database": status(DrainingDb(DrainingDbDetails(NOW, SAGAS))),
     "recording": status(RecordingQuiesce(RecordingQuiesceDetails(NOW, SAGAS, DB))),
     "quiesced": status(Quiesced(QuiescedDetails(NOW, NOW, SAGAS, DB, RECORDING, Duration(78, 0)))),
