@@ -119,7 +119,9 @@ def _blueprint_tasks(
             name="blueprint_loader",
             description="reads from the database which blueprint is the target, and what is in it",
             period_s=config.period_secs_load,
-            task=BlueprintLoader(pool=pool, loaded=loaded, now=utc_now),
+            task=BlueprintLoader(
+                pool=pool, loaded=loaded, log=log.bind(background_task="blueprint_loader"), now=utc_now
+            ),
             activator=loader,
         ),
         TaskDefinition(

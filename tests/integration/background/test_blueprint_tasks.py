@@ -84,8 +84,9 @@ async def rack(database_url: str) -> AsyncIterator[Pool]:
 async def test_the_loader_tells_of_what_differs_alone(database_url: str) -> None:
     watch: Watch[LoadedBlueprint | None] = Watch(None)
     changes = watch.subscribe()
+    log = KeptLog()
     async with rack(database_url) as pool:
-        loader = BlueprintLoader(pool=pool, loaded=watch, now=lambda: START)
+        loader = BlueprintLoader(pool=pool, loaded=watch, log=log, now=lambda: START)
         target_id = (await pool.transaction(read_target)).target_id
         found = {"target_id": target_id, "time_created": START, "time_found": START, "enabled": True}
         assert await loader.activate() == {**found, "status": "first target blueprint"}
@@ -98,11 +99,30 @@ async def test_the_loader_tells_of_what_differs_alone(database_url: str) -> None
         await pool.transaction(lambda connection: set_target_enabled(connection, target_id, enabled=False, now=now))
         assert await loader.activate() == {**found, "enabled": False, "status": "target blueprint disabled"}
         assert changes.take()
+        said = {"blueprint_id": str(target_id), "comment": INITIAL.comment, "creator": INITIAL.creator}
+        assert log.lines == [
+            ("debug", "first target blueprint", {**said, "enabled": True}),
+            ("info", "target blueprint disabled", {**said, "enabled": False}),
+        ]
+        log.lines.clear()
+        target = await make_target(pool, ExpungeZone(SECOND_NEXUS))
+        await loader.activate()
+        blueprint = target.blueprint
+        said = {"blueprint_id": str(blueprint.id), "comment": blueprint.comment, "creator": blueprint.creator}
+        assert log.lines == [("info", "target blueprint updated", {**said, "enabled": False})]
+
+
+async def test_the_loader_tells_of_a_blueprint_that_changes_under_its_id(database_url: str) -> None:
+    watch: Watch[LoadedBlueprint | None] = Watch(None)
+    async with rack(database_url) as pool:
+        loader = BlueprintLoader(pool=pool, loaded=watch, log=KeptLog(), now=lambda: START)
+        await loader.activate()
+        changes = watch.subscribe()
         with psycopg.connect(database_url) as connection:
             connection.execute("""UPDATE blueprint SET contents = jsonb_set(contents, '{comment}', '"other"')""")
         details = await loader.activate()
         assert details["status"] == "target blueprint unchanged (error)"
-        assert details["error"] == f"blueprint {target_id} has changed, which no blueprint ever should"
+        assert details["error"] == f"blueprint {details['target_id']} has changed, which no blueprint ever should"
         assert not changes.take()
 
 
