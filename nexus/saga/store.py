@@ -143,6 +143,8 @@ class Adoption:
 
     moved: tuple[SagaId, ...]
     not_moved: tuple[SagaId, ...] = ()
+    from_secs: tuple[SecId, ...] = ()
+    """Who had what was moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,14 +307,14 @@ class InMemorySecStore:
         if guard is not None:
             await guard(self)
         others = set(from_secs) - {sec_id}
-        moved: list[SagaId] = []
+        moved: dict[SagaId, SecId] = {}
         for saga_id, row in self.rows.items():
             if row.current_sec in others and row.state in IN_PROGRESS:
+                moved[saga_id] = row.current_sec
                 row.current_sec = sec_id
                 row.adopt_generation += 1
                 row.claims.append(sec_id)
-                moved.append(saga_id)
-        return Adoption(moved=tuple(sorted(moved)))
+        return Adoption(moved=tuple(sorted(moved)), from_secs=tuple(sorted(set(moved.values()))))
 
     async def abandon_orphans(
         self, orphaned_secs: Collection[SecId], *, sec_id: SecId, comment: str, guard: Guard | None = None

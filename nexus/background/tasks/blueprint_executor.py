@@ -191,7 +191,12 @@ class BlueprintExecutor:
         else:
             quiesce.sagas = quiesce.sagas.reassigned(blueprint.id, moved=bool(adoption.moved))
         if adoption.moved:
-            self._log.info("sagas reassigned to this Nexus", count=len(adoption.moved))
+            self._log.info(
+                "sagas reassigned to this Nexus",
+                count=len(adoption.moved),
+                blueprint_id=str(blueprint.id),
+                expunged=", ".join(map(str, adoption.from_secs)),
+            )
         if adoption.moved or adoption.not_moved:
             self._recovery.activate()
         said = _count(len(adoption.moved), "saga", "reassigned to this Nexus")

@@ -20,7 +20,7 @@ import psycopg
 import trio
 
 from nexus.saga.errors import StoreUnavailable
-from nexus.saga.ids import SagaId
+from nexus.saga.ids import SagaId, SecId
 from nexus.saga.postgres.fence import lock_free_rows
 from nexus.saga.store import IN_PROGRESS, Abandonment, Adoption, StoredState
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
     from nexus.db.connection import Connection
-    from nexus.saga.ids import SecId
 
     T = TypeVar("T")
 
@@ -44,7 +43,7 @@ PATIENCE_S = 10.0
 WAIT_FOR_A_LOCK = "SET LOCAL lock_timeout = '1s'"
 
 LIST_IN_PROGRESS = """
-SELECT id FROM saga
+SELECT id, current_sec FROM saga
 WHERE current_sec = ANY(%(from)s) AND saga_state IN ('running', 'unwinding')
   AND (%(after)s::uuid IS NULL OR id > %(after)s)
 ORDER BY id LIMIT %(limit)s
@@ -114,7 +113,8 @@ class _Abandoning:
 async def adopt(transact: Transact, from_secs: Collection[SecId], *, sec_id: SecId) -> Adoption:
     """May be repeated; what has moved stays where it is."""
     others = [other for other in from_secs if other != sec_id]
-    return Adoption(*await _take_all(transact, others, _Adopting(sec_id, datetime.now(UTC))))
+    taken, left = await _take_all(transact, others, _Adopting(sec_id, datetime.now(UTC)))
+    return Adoption(tuple(taken), left, from_secs=tuple(sorted(set(taken.values()))))
 
 
 async def abandon_orphans(
@@ -122,18 +122,22 @@ async def abandon_orphans(
 ) -> Abandonment:
     """May be repeated."""
     others = [other for other in orphaned_secs if other != sec_id]
-    return Abandonment(*await _take_all(transact, others, _Abandoning(sec_id, datetime.now(UTC), comment)))
+    taken, left = await _take_all(transact, others, _Abandoning(sec_id, datetime.now(UTC), comment))
+    return Abandonment(tuple(taken), left)
 
 
 async def _take_all(
     transact: Transact, others: Sequence[SecId], taking: _Adopting | _Abandoning
-) -> tuple[tuple[SagaId, ...], tuple[SagaId, ...]]:
-    """What was taken, and what is still in progress elsewhere, both by id."""
+) -> tuple[dict[SagaId, SecId], tuple[SagaId, ...]]:
+    """What was taken, with whose it was, and what is still in progress elsewhere, both by id."""
     take = partial(_take, others=others, taking=taking)
+    owners: dict[SagaId, SecId] = {}
     taken: list[SagaId] = []
     locked: list[SagaId] = []
     after: SagaId | None = None
-    while page := await transact(partial(_list, others=others, after=after)):
+    while found := await transact(partial(_list, others=others, after=after)):
+        owners |= found
+        page = list(found)
         after = page[-1]
         of_page = await transact(partial(take, saga_ids=page, waits=False))
         taken += of_page
@@ -148,12 +152,13 @@ async def _take_all(
         for start in range(0, len(locked), BATCH):
             taken += await transact(partial(take, saga_ids=locked[start : start + BATCH], waits=False))
         locked = await transact(partial(_still_theirs, others=others, saga_ids=locked))
-    return tuple(sorted(set(taken))), tuple(locked)
+    return {saga_id: owners[saga_id] for saga_id in sorted(set(taken))}, tuple(locked)
 
 
-async def _list(connection: Connection, *, others: Sequence[SecId], after: SagaId | None) -> list[SagaId]:
+async def _list(connection: Connection, *, others: Sequence[SecId], after: SagaId | None) -> dict[SagaId, SecId]:
+    """A page, in the order of ids, with whose they are."""
     cursor = await connection.execute(LIST_IN_PROGRESS, {"from": list(others), "after": after, "limit": BATCH})
-    return [SagaId(row[0]) for row in await cursor.fetchall()]
+    return {SagaId(saga_id): SecId(current_sec) for saga_id, current_sec in await cursor.fetchall()}
 
 
 async def _take(

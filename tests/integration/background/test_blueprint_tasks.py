@@ -247,6 +247,7 @@ def executor(
     *,
     quiesce: QuiesceGate | None = None,
     recovery: Activator | None = None,
+    log: KeptLog | None = None,
 ) -> BlueprintExecutor:
     return BlueprintExecutor(
         nexus_id,
@@ -256,9 +257,24 @@ def executor(
         loaded=Watch(loaded),
         recovery=recovery or Activator(),
         dns=(),
-        log=LOG,
+        log=log or LOG,
         now=now,
     )
+
+
+async def test_the_log_says_whose_sagas_came_by_which_blueprint(database_url: str) -> None:
+    async with rack(database_url) as pool:
+        expunged = (ExpungeZone(NexusId(each), ready_for_cleanup=True) for each in (SECOND_NEXUS, THIRD.id))
+        target = await make_target(pool, added(THIRD), *expunged)
+        with psycopg.connect(database_url) as connection:
+            for saga in (1, 2):
+                demo(saga, current_sec=SECOND_NEXUS).insert(connection)
+        log = KeptLog()
+        sec = Sec(SecId(FIRST_NEXUS), store=PostgresSecStore(pool, log=log), registry=ActionRegistry([]), log=KeptLog())
+        for _ in range(2):
+            await executor(pool, FIRST_NEXUS, target, sec, log=log).activate()
+    said = {"count": 2, "blueprint_id": str(target.blueprint.id), "expunged": str(SECOND_NEXUS)}
+    assert log.lines == [("info", "sagas reassigned to this Nexus", said)]
 
 
 async def test_a_nexus_whose_generation_is_not_active_leaves_sagas_to_those_that_live(database_url: str) -> None:

@@ -557,7 +557,7 @@ async def test_adoption_waits_for_what_a_stopped_process_has_locked(conninfo: st
         await stopped.execute("SET transaction_timeout = '100ms'")
         await stopped.execute("BEGIN")
         await fence.lock_free_sagas(stopped, saga_ids[:7])
-        assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID) == Adoption(tuple(saga_ids))
+        assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID) == Adoption(tuple(saga_ids), from_secs=(SEC_ID,))
         await stopped.close()
 
 
@@ -593,7 +593,8 @@ async def test_adoption_in_doubt(conninfo: str) -> None:
         async with serving(flaky) as store:
             await created(store, [number(1), number(2)])
             flaky.doubts = 1
-            assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID) == Adoption((number(1), number(2)))
+            moved = Adoption((number(1), number(2)), from_secs=(SEC_ID,))
+            assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID) == moved
         assert flaky.doubts == 0
         assert await rows(pool, "SELECT claim, adopt_generation FROM saga") == [(2, 2), (2, 2)]
         assert await rows(pool, "SELECT count(*) FROM saga_claim WHERE reason = 'adopted'") == [(2,)]

@@ -207,7 +207,8 @@ async def test_adoption(open_store: OpenStore) -> None:
         await store.abandon(logs[3].claim, reason="unrecoverable", comment="why")
         own = await store.create(replace(NEW, saga_id=number(6)))
         await store.create(replace(NEW, saga_id=number(7), sec_id=third))
-        assert await store.adopt([OTHER_SEC_ID, SEC_ID], sec_id=SEC_ID) == Adoption((number(0), number(1), number(4)))
+        moved = Adoption((number(0), number(1), number(4)), from_secs=(OTHER_SEC_ID,))
+        assert await store.adopt([OTHER_SEC_ID, SEC_ID, SecId(UUID(int=0x4))], sec_id=SEC_ID) == moved
         assert await store.adopt([OTHER_SEC_ID], sec_id=SEC_ID) == Adoption(())
         assert [saga.saga_id for saga in await store.list_in_progress(SEC_ID, limit=10)] == [
             number(value) for value in (0, 1, 4, 6)
@@ -272,7 +273,7 @@ async def test_a_guard_of_adoption_and_of_giving_up(open_store: OpenStore) -> No
         for log in logs:
             await write(log, NodeEvent.started(log.claim.saga_id, NODE))
         moved = number(0), number(1)
-        assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID, guard=agree) == Adoption(moved)
+        assert await store.adopt([SEC_ID], sec_id=OTHER_SEC_ID, guard=agree) == Adoption(moved, from_secs=(SEC_ID,))
         given_up = await store.abandon_orphans([OTHER_SEC_ID], sec_id=third, comment="too old", guard=agree)
         assert given_up == Abandonment(moved)
 
