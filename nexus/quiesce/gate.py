@@ -66,6 +66,11 @@ class QuiesceGate:
         elif isinstance(self.state, Undetermined) and self._known.is_set():
             self.state = NotQuiescing()
 
+    @property
+    def is_expunged(self) -> bool:
+        """Whether it refuses new sagas and does not quiesce: an expunged one alone does that."""
+        return self.sagas.new_sagas == "disallowed_quiesce" and isinstance(self.state, NotQuiescing)
+
     async def wait_known(self) -> None:
         """Return once it is known whether new sagas are allowed."""
         await self._known.wait()

@@ -88,7 +88,7 @@ class BlueprintExecutor:
         loaded = self._loaded.value
         if loaded is None:
             return {"error": "no blueprint"}
-        self._quiesce.see(loaded.blueprint)
+        self._see(loaded.blueprint)
         details: dict[str, object] = {"target_id": loaded.target.target_id, "enabled": loaded.target.enabled}
         if reason := why_not_to_execute(loaded.blueprint, self._nexus_id):
             # Whoever takes over the sagas of an expunged Nexus may have done so already.
@@ -103,6 +103,13 @@ class BlueprintExecutor:
             "needs_saga_recovery": reassigned > 0,
             "event_report": report,
         }
+
+    def _see(self, blueprint: Blueprint) -> None:
+        """One that quiesces says so itself."""
+        was_expunged = self._quiesce.is_expunged
+        self._quiesce.see(blueprint)
+        if self._quiesce.is_expunged and not was_expunged:
+            self._log.warning("no new sagas from now on", reason=self._quiesce.sagas.reason)
 
     async def _execute(self, blueprint: Blueprint) -> tuple[int, EventReport]:
         """How many sagas were reassigned, and what was done."""

@@ -277,6 +277,21 @@ async def test_the_log_says_whose_sagas_came_by_which_blueprint(database_url: st
     assert log.lines == [("info", "sagas reassigned to this Nexus", said)]
 
 
+@pytest.mark.parametrize("asked", [False, True], ids=["runs", "quiesces"])
+async def test_the_log_says_once_that_an_expunged_nexus_makes_no_new_sagas(database_url: str, asked: bool) -> None:
+    """Of one that quiesces it has been said already that it makes none."""
+    log, quiesce = KeptLog(), QuiesceGate(SECOND_NEXUS, now=now)
+    async with rack(database_url) as pool:
+        quiesce.see((await target_of(pool)).blueprint)
+        if asked:
+            quiesce.request()
+        target = await make_target(pool, ExpungeZone(SECOND_NEXUS))
+        for _ in range(2):
+            await executor(pool, SECOND_NEXUS, target, NoSec(), quiesce=quiesce, log=log).activate()
+    expunged = f"zone {SECOND_NEXUS}, which is this Nexus, is expunged in blueprint {target.blueprint.id}"
+    assert log.lines == ([] if asked else [("warning", "no new sagas from now on", {"reason": expunged})])
+
+
 async def test_a_nexus_whose_generation_is_not_active_leaves_sagas_to_those_that_live(database_url: str) -> None:
     async with rack(database_url) as pool:
         target = await make_target(

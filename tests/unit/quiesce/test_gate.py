@@ -68,6 +68,9 @@ def test_an_expunged_one_refuses_and_does_not_begin() -> None:
     with pytest.raises(NewSagasRefused, match="is expunged"):
         expunged.admit()
     assert expunged.state == NotQuiescing()
+    assert expunged.is_expunged
+    expunged.request()
+    assert not expunged.is_expunged, "it quiesces now, and says so"
 
 
 def test_status() -> None:
