@@ -2,6 +2,8 @@
 
 Details: `{"generation": N, "server_results": {"[::1]:5353": {"Ok": null}, "[::1]:5354": {"Err": "..."}}}`, or
 `{"error": "no config nor servers" | "no config" | "no servers"}` while the other two tasks have found nothing yet.
+A server that has a newer generation is an `Err`, too, as it is upstream; but that is mostly so since another Nexus has
+made it, and this one will know of it soon, so the log does not warn.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from dropshot.client import ClientError
-from nexus.clients.dns_servers import DnsServerRefused, put_dns_config
+from nexus.clients.dns_servers import DnsServerAhead, DnsServerRefused, put_dns_config
 
 if TYPE_CHECKING:
     from dropshot.address import SocketAddr
@@ -67,7 +69,10 @@ class DnsPropagationTask:
                 await put_dns_config(server, config, timeout_s=SERVER_TIMEOUT_S)
             except (ClientError, DnsServerRefused) as error:
                 text = f"failed to propagate DNS generation {config.generation} to server {server}: {error}"
-                self._log.warning("DNS server not brought up to date", server=str(server), error=str(error))
+                if isinstance(error, DnsServerAhead):
+                    self._log.info("DNS server has a newer generation", server=str(server), reason=str(error))
+                else:
+                    self._log.warning("DNS server not brought up to date", server=str(server), error=str(error))
                 results[server] = {"Err": text}
             else:
                 results[server] = {"Ok": None}

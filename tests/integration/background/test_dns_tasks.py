@@ -13,6 +13,7 @@ import msgspec
 import structlog
 import trio
 from psycopg.types.json import Jsonb
+from saga_lab import KeptLog
 
 from dropshot.address import SocketAddr
 from dropshot.logging import BunyanForm, log_to
@@ -164,9 +165,15 @@ async def dns_servers(count: int) -> AsyncIterator[Servers]:
 
 
 def propagation(
-    config: DnsConfigParams | None, servers: tuple[SocketAddr, ...] | None, *, at_once: int = 5
+    config: DnsConfigParams | None,
+    servers: tuple[SocketAddr, ...] | None,
+    *,
+    at_once: int = 5,
+    log: KeptLog | None = None,
 ) -> DnsPropagationTask:
-    return DnsPropagationTask(config=Watch(config), servers=Watch(servers), max_concurrent_updates=at_once, log=LOG)
+    return DnsPropagationTask(
+        config=Watch(config), servers=Watch(servers), max_concurrent_updates=at_once, log=log or LOG
+    )
 
 
 def external(generation: int) -> DnsConfigParams:
@@ -182,10 +189,11 @@ async def test_propagation_waits_for_both_of_its_inputs() -> None:
 
 async def test_propagation_reaches_every_server_that_can_be_reached() -> None:
     nobody = SocketAddr("127.0.0.1", 1)
+    log = KeptLog()
     async with dns_servers(7) as servers:
         (ahead, *others) = sorted(servers.stores)
         servers.stores[ahead].apply(served.DnsConfigParams(8, 8, CREATED, ()))
-        details = await propagation(external(7), (*servers.stores, nobody), at_once=2).activate()
+        details = await propagation(external(7), (*servers.stores, nobody), at_once=2, log=log).activate()
         assert [servers.stores[server].config.generation for server in others] == [7] * 6
         assert msgspec.to_builtins(servers.stores[others[0]].config.zones) == msgspec.to_builtins(external(7).zones)
     assert details["generation"] == 7
@@ -198,6 +206,10 @@ async def test_propagation_reaches_every_server_that_can_be_reached() -> None:
     }
     assert results[str(nobody)] == {
         "Err": f"failed to propagate DNS generation 7 to server {nobody}: {nobody}: Connection refused"
+    }
+    assert {(level, event, fields["server"]) for level, event, fields in log.lines} == {
+        ("info", "DNS server has a newer generation", str(ahead)),
+        ("warning", "DNS server not brought up to date", str(nobody)),
     }
 
 
