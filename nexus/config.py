@@ -50,7 +50,7 @@ class ConsoleConfig(_Section, frozen=True):
 
 
 class BlueprintTasksConfig(_Section, frozen=True):
-    period_secs_load: _Seconds = 10
+    period_secs_load: _Seconds = 1
     period_secs_plan: _Seconds = 60
     period_secs_execute: _Seconds = 60
     period_secs_watch_expunged: _Seconds = 5

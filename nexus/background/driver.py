@@ -7,7 +7,8 @@
 Every task has a loop of its own, so activations of one task never overlap and different tasks run side by side. The
 first activation is at once, by the period. A task is told to look again and nothing else; it does not retry, its next
 activation is the retry. What it returns, or the exception that it raised, is kept as its status until its next
-activation has ended. No exception ends a loop; `Driver.stop` ends all of them, for good.
+activation has ended. No exception ends a loop; `Driver.stop` ends all of them, for good. Of a database that stays away
+each task warns once.
 """
 
 from __future__ import annotations
@@ -146,6 +147,7 @@ class _TaskLoop:
         self._iteration = 0
         self._current: CurrentStatus = Idle()
         self._last: LastResult = NeverCompleted()
+        self._database_away = False
 
     def status(self) -> BackgroundTask:
         return BackgroundTask(
@@ -195,10 +197,13 @@ class _TaskLoop:
         self._log.debug("activation complete", iteration=self._iteration, elapsed_s=elapsed.seconds)
 
     async def _details(self) -> object:
+        was_away, self._database_away = self._database_away, False
         try:
             return msgspec.json.decode(msgspec.json.encode(await self.definition.task.activate()))
         except DatabaseUnavailable as error:
-            self._log.warning("background task could not reach the database", error=str(error))
+            self._database_away = True
+            tell = self._log.debug if was_away else self._log.warning
+            tell("background task could not reach the database", error=str(error))
             return {"error": str(error)}
         except Exception as error:
             self._log.exception("background task failed")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexus.db.blueprint_target import read_target
-from nexus.db.blueprints import read_blueprint
+import msgspec
+
+from nexus.db.target_contents import read_target_contents
+from nexus.deployment.blueprint import Blueprint
 from nexus.deployment.loaded import FIRST, UNCHANGED, UNCHANGED_ERROR, BlueprintChanged, LoadedBlueprint, load_status
 
 if TYPE_CHECKING:
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
 
     from dropshot.logging import Log
     from nexus.background.activator import Watch
-    from nexus.db.connection import Connection
     from nexus.db.pool import Pool
 
 
 class BlueprintLoader:
-    """Reads the target from the database and sends it to `loaded` when it is another, or enabled otherwise."""
+    """Reads the target from the database and sends it to `loaded` when it is another, or enabled otherwise.
+
+    That may be often: while nothing changes it is one statement, and nothing is decoded.
+    """
 
     def __init__(
         self, *, pool: Pool, loaded: Watch[LoadedBlueprint | None], log: Log, now: Callable[[], datetime]
@@ -32,9 +36,11 @@ class BlueprintLoader:
         self._loaded = loaded
         self._log = log
         self._now = now
+        self._decoded: tuple[str, Blueprint] | None = None
 
     async def activate(self) -> dict[str, object]:
-        found = await self._pool.transaction(_read_loaded)
+        target, contents = await self._pool.transaction(read_target_contents)
+        found = LoadedBlueprint(target, self._decode(contents))
         details = {
             "target_id": found.target.target_id,
             "time_created": found.blueprint.time_created,
@@ -57,7 +63,7 @@ class BlueprintLoader:
             self._loaded.send(found)
         return {**details, "status": status}
 
-
-async def _read_loaded(connection: Connection) -> LoadedBlueprint:
-    target = await read_target(connection)
-    return LoadedBlueprint(target, await read_blueprint(connection, target.target_id))
+    def _decode(self, contents: str) -> Blueprint:
+        if self._decoded is None or self._decoded[0] != contents:
+            self._decoded = contents, msgspec.json.decode(contents, type=Blueprint)
+        return self._decoded[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -35,6 +35,7 @@ from nexus.background.tasks.expunged_zone_watcher import ExpungedZoneWatcher
 from nexus.background.tasks.reconfigurator_config import ReconfiguratorConfigWatcher
 from nexus.db.blueprint_target import lock_target, read_target, replace_target, set_target_enabled
 from nexus.db.blueprints import read_blueprint
+from nexus.db.connection import Connection
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
 from nexus.db.reconfigurator_config import insert_config
@@ -57,7 +58,6 @@ from nexus.saga.store import Abandonment, Adoption
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from nexus.db.connection import Connection
     from nexus.db.pool import Pool
     from nexus.deployment.edits import Edit
     from nexus.saga.errors import SagaLost
@@ -110,6 +110,28 @@ async def test_the_loader_tells_of_what_differs_alone(database_url: str) -> None
         blueprint = target.blueprint
         said = {"blueprint_id": str(blueprint.id), "comment": blueprint.comment, "creator": blueprint.creator}
         assert log.lines == [("info", "target blueprint updated", {**said, "enabled": False})]
+
+
+async def test_a_load_without_a_change_is_one_statement_and_says_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Nexus does it every second."""
+    statements: list[object] = []
+    log = KeptLog()
+    async with rack(database_url) as pool:
+        loader = BlueprintLoader(pool=pool, loaded=Watch(None), log=log, now=lambda: START)
+        await loader.activate()
+        log.lines.clear()
+        execute = Connection.execute
+
+        async def execute_and_count(connection: Connection, query: Any, *args: Any, **kwargs: Any) -> Any:
+            statements.append(query)
+            return await execute(connection, query, *args, **kwargs)
+
+        monkeypatch.setattr(Connection, "execute", execute_and_count)
+        assert (await loader.activate())["status"] == "target blueprint unchanged"
+    assert len(statements) == 1
+    assert log.lines == []
 
 
 async def test_the_loader_tells_of_a_blueprint_that_changes_under_its_id(database_url: str) -> None:

@@ -243,6 +243,18 @@ async def test_an_exception_is_the_result_and_not_the_end(
     assert (entry["log_level"], entry["background_task"]) == (level, "task")
 
 
+async def test_of_a_database_that_stays_away_a_task_warns_once(autojump_clock: MockClock) -> None:
+    task = Failing(DatabaseUnavailable("the database is away"))
+    with capture_logs() as logs:
+        async with running(definition(task)) as driver:
+            for error in (task.error, task.error, None, DatabaseUnavailable("the database is away again")):
+                task.error = error
+                driver.activate(["task"])
+                await settle()
+    warnings = [entry["error"] for entry in logs if entry["log_level"] == "warning"]
+    assert warnings == ["the database is away", "the database is away again"]
+
+
 async def test_details_that_are_not_json_are_an_error_too(autojump_clock: MockClock) -> None:
     class Odd:
         async def activate(self) -> object:
