@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 LOADER_TASK = "blueprint_loader"
 CONFIG_TASK = "reconfigurator_config_watcher"
+PLANNER_TASK = "blueprint_planner"
 
 _U32_MAX = 2**32 - 1
 
@@ -160,7 +161,9 @@ def _add_sled_routes(app: App, startup: Startup) -> None:
         pool = _database(startup)
         sled_id = SledId((await read_json(SledSelector)).sled)
         now = datetime.now(UTC)
-        return reply(await pool.transaction(lambda connection: expunge_sled(connection, sled_id, now=now)))
+        previous = await pool.transaction(lambda connection: expunge_sled(connection, sled_id, now=now))
+        startup.services.driver.activate([PLANNER_TASK])
+        return reply(previous)
 
 
 def _database(startup: Startup) -> Pool:

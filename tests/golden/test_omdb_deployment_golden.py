@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from blueprint_lab import FIRST_SLED, INITIAL, SECOND_NEXUS, SECOND_SLED, START, added, edited_child
-from canned_servers import LOOPBACK, REQUEST_ID, CannedHttp, closed_port, raw_server
+from canned_servers import LOOPBACK, NOT_FOUND, REQUEST_ID, CannedHttp, closed_port, raw_server
 from golden_files import check_golden
 from omdb_driver import transcript
 from redact import Redactor
@@ -336,10 +336,20 @@ def test_sleds(database_url: str) -> None:
     with canned.serve() as url:
         environ["OMDB_NEXUS_URL"] = url
         text = transcript(["nexus sleds list-uninitialized", expunge, f"-w {expunge}"], environ=environ)
-        for typed in ("SimGimlet01\n", "SimGimlet00\n"):
-            text += "\n" + transcript([f"-w {expunge}"], environ=environ, typed=typed)
+        text += "\n" + transcript([f"-w {expunge}"], environ=environ, typed="SimGimlet01\n")
+        assert [request for request, _, _ in canned.requests if request.startswith("POST")] == []
+        on = msgspec.structs.replace(INITIAL_CONFIG, planner_enabled=True)
+        configs: dict[str, tuple[int, object]] = {
+            "The planner is off.": (200, ReconfiguratorConfigView(1, INITIAL_CONFIG, START)),
+            "It is on.": (200, ReconfiguratorConfigView(2, on, START)),
+            "It has no configuration.": (404, NOT_FOUND),
+            "Nobody knows.": (503, {"request_id": REQUEST_ID, "message": "the database is away"}),
+        }
+        for heading, config in configs.items():
+            canned.answers["GET /deployment/reconfigurator-config"] = config
+            shown = transcript([f"-w {expunge}"], environ=environ, typed="SimGimlet00\n")
+            text += f"\n# {heading}\n" + shown
         text += "\n" + transcript([f"-w nexus sleds expunge {UUID(int=9)}"], environ=environ)
-        assert [body for request, _, body in canned.requests if request.startswith("POST")] == [
-            msgspec.json.encode({"sled": FIRST_SLED})
-        ]
+        posted = [body for request, _, body in canned.requests if request.startswith("POST")]
+        assert posted == [msgspec.json.encode({"sled": FIRST_SLED})] * len(configs)
     golden_of_database("sleds", text, database_url)

@@ -79,7 +79,7 @@ def status(state: QuiesceState, *, busy: bool = False) -> QuiesceStatus:
 
 def expunged() -> QuiesceStatus:
     gate = QuiesceGate(FIRST_NEXUS, now=lambda: NOW)
-    third = AddNexusZone(NexusZone(THIRD_NEXUS, FIRST_SLED, "[::1]:12240", "100::3"))
+    third = added(NexusZone(THIRD_NEXUS, FIRST_SLED, "[::1]:12240", "100::3"))
     gate.see(edited_child(INITIAL, third, ExpungeZone(FIRST_NEXUS)))
     return gate.status([], [])
 

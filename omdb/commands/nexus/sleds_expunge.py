@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from nexus.clients.deployment import decode_sled_policy, expunge_sled
+from nexus.clients.deployment import decode_config, decode_sled_policy, expunge_sled, view_config
 from nexus.db.deployment_reads import find_sled
 from nexus.ids import SledId
 from omdb.errors import OmdbError
+from omdb.nexus_connection import NexusRefused
 from omdb.render.sleds import rust_policy
 from omdb.safety import DestructiveToken, check_destructive, confirm
 from omdb.session import Session
@@ -26,12 +27,21 @@ expunges every zone on it, and other Nexuses take over the sagas of those there.
 
 To go on, type the serial number of the sled."""
 
+_PLANNER_ON = """\
+note: the planner is on, and looks now what follows from that.  What came of it:
+    omdb nexus background-tasks show blueprint_planner"""
+
+_PLANNER_OFF = """\
+note: the planner is off, so nothing follows from that by itself.  Next:
+    omdb -w nexus blueprints regenerate
+    omdb -w nexus blueprints target set BLUEPRINT inherit"""
+
 
 def expunge(sled: UUID, /, *, session: Session) -> int:
     """Declare that a sled is gone for good.
 
-    Its zones are expunged by the next blueprint that is planned: `omdb nexus blueprints regenerate` makes it. This
-    changes the state of Nexus and needs -w. It asks before it does, and needs the database for that.
+    Its zones are expunged by the next blueprint that is planned. It says who plans that: the planner, if it is on, or
+    you. This changes the state of Nexus and needs -w. It asks before it does, and needs the database for that.
 
     Parameters
     ----------
@@ -50,7 +60,25 @@ def expunge(sled: UUID, /, *, session: Session) -> int:
     confirm(session, "sled serial number", expected=found.serial_number)
     previous = _expunge(nexus, sled_id, token)
     session.note(f"expunged sled {sled_id} (previous policy: {rust_policy(previous)})")
+    session.note(_what_now(nexus))
     return 0
+
+
+def _what_now(nexus: NexusConnection) -> str:
+    try:
+        return _PLANNER_ON if _planner_is_on(nexus) else _PLANNER_OFF
+    except OmdbError as error:
+        return f"note: whether the planner is on cannot be told: {error}"
+
+
+def _planner_is_on(nexus: NexusConnection) -> bool:
+    """It is not where it was never configured."""
+    try:
+        return nexus.fetch(view_config(None), decode_config).config.planner_enabled
+    except NexusRefused as error:
+        if error.status != 404:
+            raise
+        return False
 
 
 def _expunge(nexus: NexusConnection, sled_id: SledId, _: DestructiveToken) -> SledPolicy:

@@ -118,6 +118,19 @@ async def test_all_of_a_sled_that_is_gone(database_url: str) -> None:
         assert [zone["disposition"]["kind"] for zone in sled["zones"]] == ["expunged"]
 
 
+async def test_a_planner_that_is_on_is_told_of_a_sled_that_is_gone(database_url: str) -> None:
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        config = await get(first, "/deployment/reconfigurator-config")
+        wanted = {"version": config["version"] + 1, "config": {**config["config"], "planner_enabled": True}}
+        await post(first, "/deployment/reconfigurator-config", wanted)
+        await first.eventually("GET", "/bgtasks/view/blueprint_planner", lambda answer: b"unchanged" in answer.body)
+        before = (await get(first, TARGET))["target_id"]
+        await post(first, "/sleds/expunge", {"sled": SLED_IDS[1]})
+        await first.eventually("GET", TARGET, lambda answer: before not in answer.body.decode())
+
+
 async def test_sagas_of_an_older_generation_are_orphaned(database_url: str) -> None:
     third = UUID(int=0x3)
     async with world(database_url) as w, w.nexus() as first:
