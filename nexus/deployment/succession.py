@@ -1,12 +1,15 @@
 """What must hold between the target and the blueprint that takes its place. Pure.
 
-Nothing that is gone comes back, nothing vanishes without being expunged, generations only rise, and a Nexus is left.
-Every edit keeps to it; this is for blueprints that come from elsewhere, by import.
+Nothing that is gone comes back or changes, nothing vanishes without being expunged, generations only rise, a Nexus is
+left, and no two of them are put at one address. Every edit keeps to all but the last, which depends on who listens
+where; this is for blueprints that come from elsewhere, by import.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from nexus.deployment.blueprint import Expunged
 from nexus.deployment.edits import NO_NEXUS_LEFT
@@ -14,7 +17,9 @@ from nexus.deployment.edits import NO_NEXUS_LEFT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dropshot.address import SocketAddr
     from nexus.deployment.blueprint import Blueprint, BlueprintZone
+    from nexus.ids import NexusId
 
 
 def objections(target: Blueprint, successor: Blueprint) -> Iterator[str]:
@@ -38,6 +43,13 @@ def objections(target: Blueprint, successor: Blueprint) -> Iterator[str]:
             yield f"zone {zone.id} is on another sled"
         elif _comes_back(zone, found[1]):
             yield f"zone {zone.id}, which is expunged, comes back"
+        elif wrong := _wrong_change(zone, found[1]):
+            yield wrong
+    shared_already = _shared_addresses(target)
+    for address, zone_ids in _shared_addresses(successor).items():
+        if not zone_ids <= shared_already.get(address, set()):
+            ids = " and ".join(map(str, sorted(zone_ids)))
+            yield f"zones {ids}, which are in service, have one internal address, {address}"
     if target.active_nexuses() and not successor.active_nexuses():
         yield NO_NEXUS_LEFT
 
@@ -53,3 +65,21 @@ def _comes_back(zone: BlueprintZone, later: BlueprintZone) -> bool:
             return True
         case _:
             return False
+
+
+def _wrong_change(zone: BlueprintZone, later: BlueprintZone) -> str | None:
+    generation, later_generation = zone.zone_type.nexus_generation, later.zone_type.nexus_generation
+    if later_generation != generation:
+        return f"the Nexus generation of zone {zone.id} changes from {generation} to {later_generation}"
+    if not zone.in_service and msgspec.structs.replace(later, disposition=zone.disposition) != zone:
+        return f"zone {zone.id}, which is expunged, changes"
+    return None
+
+
+def _shared_addresses(blueprint: Blueprint) -> dict[SocketAddr, set[NexusId]]:
+    """Internal addresses that more than one zone in service has, in the order of the first of them."""
+    zones: dict[SocketAddr, set[NexusId]] = {}
+    for _, zone in blueprint.zones():
+        if zone.in_service:
+            zones.setdefault(zone.address, set()).add(zone.id)
+    return {address: ids for address, ids in zones.items() if len(ids) > 1}
