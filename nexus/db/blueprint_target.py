@@ -68,6 +68,9 @@ async def set_target(
     """Make a child of the target the target. Raises ObjectNotFound, InvalidRequest."""
 
     async def check(current: BlueprintTarget) -> None:
+        if current.target_id == target_id:
+            switch = "`target enable` and `target disable` change whether it is executed"
+            raise InvalidRequest(f"Blueprint {target_id} is the current target blueprint already; {switch}")
         blueprint = await read_blueprint(connection, target_id)
         if blueprint.parent_blueprint_id != current.target_id:
             raise InvalidRequest(f"Blueprint {target_id}'s parent blueprint is not the current target blueprint")

@@ -154,10 +154,13 @@ async def test_what_cannot_become_the_target(database_url: str) -> None:
                 )
             return caught.value
 
-        for target_id in (first, one.id, other.id):
+        for target_id in (first, other.id):
             refused = await refusal(target_id)
             assert isinstance(refused, InvalidRequest)
             assert str(refused) == f"Blueprint {target_id}'s parent blueprint is not the current target blueprint"
+        refused = await refusal(one.id)
+        assert isinstance(refused, InvalidRequest)
+        assert str(refused).startswith(f"Blueprint {one.id} is the current target blueprint already; ")
         assert isinstance(await refusal(blueprint_id(9)), ObjectNotFound)
         refused = await refusal(other.id, set_enabled=True)
         assert isinstance(refused, InvalidRequest)

@@ -112,7 +112,13 @@ async def test_a_zone_is_expunged_by_an_edit_and_the_target_follows(database_url
         assert await api.refused("POST", TARGET, wanted) == (
             400,
             "InvalidRequest",
-            f"Blueprint {made['id']}'s parent blueprint is not the current target blueprint",
+            f"Blueprint {made['id']} is the current target blueprint already; `target enable` and `target disable`"
+            " change whether it is executed",
+        )
+        assert await api.refused("POST", TARGET, {"target_id": first, "enabled": True}) == (
+            400,
+            "InvalidRequest",
+            f"Blueprint {first}'s parent blueprint is not the current target blueprint",
         )
         assert (await api("PUT", ENABLED, {**wanted, "enabled": True}))["enabled"] is True
         assert await api.refused("DELETE", path, route=route) == (
