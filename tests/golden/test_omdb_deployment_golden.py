@@ -248,7 +248,7 @@ def test_usage_errors() -> None:
         "db dns diff inner 1",
         "db dns names internal first",
         "db sleds -F gone",
-        "db blueprints show target",
+        "db blueprints show latest",
     ]
     golden("deployment_usage_errors", transcript(commands))
 
@@ -283,6 +283,7 @@ def test_what_the_database_has(database_url: str) -> None:
         "db blueprints list",
         "db blueprints list --fetch-limit 1",
         f"db blueprints show {second}",
+        "db blueprints show target",
         "db blueprints show 00000000-0000-4000-8000-00000000dead",
         "db blueprints history",
         "db db-metadata ls-nexus",
@@ -315,6 +316,7 @@ def test_records_that_are_not_what_they_should_be(database_url: str) -> None:
 
 def test_a_database_without_a_rack(database_url: str) -> None:
     commands = ["db blueprints list", "db blueprints history", "db db-metadata ls-nexus", "db sleds", "db dns show"]
+    commands.append("db blueprints show current-target")
     text = transcript(commands, environ={"OMDB_DB_URL": database_url})
     golden_of_database("db_deployment_empty", text, database_url)
 

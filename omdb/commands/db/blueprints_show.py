@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from nexus.db.deployment_reads import find_blueprint
-from nexus.ids import BlueprintId
+from omdb.commands.blueprint_reference import parse_blueprint_reference
+from omdb.commands.db.recorded_target import read_target_blueprint
 from omdb.errors import OmdbError
 from omdb.render.blueprints import blueprint_lines
 from omdb.session import Session
 
 
-def show(blueprint_id: UUID, /, *, session: Session) -> int:
+def show(blueprint: str, /, *, session: Session) -> int:
     """Print what is in a blueprint.
 
     Parameters
     ----------
-    blueprint_id
-        A blueprint id that `list` prints.
+    blueprint
+        A blueprint id that `list` prints, or target, current or current-target.
     """
+    wanted = parse_blueprint_reference("BLUEPRINT", blueprint)
     database = session.database()
     with database.reading() as connection:
-        blueprint = find_blueprint(connection, BlueprintId(blueprint_id))
-    if blueprint is None:
-        raise OmdbError(f"there is no blueprint {blueprint_id} in the database at {database.address}")
-    session.print(blueprint_lines(blueprint))
+        found = read_target_blueprint(connection) if wanted is None else find_blueprint(connection, wanted)
+    if found is None:
+        raise OmdbError(f"there is no blueprint {wanted} in the database at {database.address}")
+    session.print(blueprint_lines(found))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from nexus.clients.deployment import (
     decode_blueprint,
@@ -16,18 +15,16 @@ from nexus.clients.deployment import (
     view_target,
 )
 from nexus.clients.nexus import Unreadable
-from nexus.ids import BlueprintId
-from omdb.errors import OmdbError, UsageError
-from omdb.render.text import printable
+from omdb.commands.blueprint_reference import parse_blueprint_reference
+from omdb.errors import OmdbError
 from omdb.safety import check_destructive
 
 if TYPE_CHECKING:
     from nexus.deployment.blueprint import Blueprint, BlueprintMetadata, BlueprintTarget
+    from nexus.ids import BlueprintId
     from omdb.nexus_connection import NexusConnection
     from omdb.safety import DestructiveToken
     from omdb.session import Session
-
-TARGET_WORDS = ("target", "current", "current-target")
 
 
 class BlueprintReference:
@@ -42,15 +39,7 @@ class BlueprintReference:
     @classmethod
     def parse(cls, argument: str, text: str) -> BlueprintReference:
         """Raises UsageError that names the argument."""
-        if text in TARGET_WORDS:
-            return cls(None)
-        try:
-            return cls(BlueprintId(UUID(text)))
-        except ValueError:
-            words = ", ".join(TARGET_WORDS)
-            raise UsageError(
-                f'Invalid value "{printable(text)}" for {argument}: neither a UUID nor one of {words}.'
-            ) from None
+        return cls(parse_blueprint_reference(argument, text))
 
     def resolve(self, nexus: NexusConnection) -> BlueprintId:
         return fetch_target(nexus).target_id if self.id is None else self.id
