@@ -19,6 +19,7 @@ from nexus.api.types import ResultsPage
 from nexus.deployment.blueprint import Blueprint, BlueprintMetadata, BlueprintTarget
 from nexus.deployment.config import INITIAL_CONFIG, ReconfiguratorConfigView
 from nexus.deployment.edits import AddNexusZone, BumpNexusGeneration, ExpungeSled, ExpungeZone
+from nexus.deployment.reconfigurator_state import PlanningInput, ReconfiguratorState
 from nexus.ids import NexusId
 from nexus.rack import NexusZone
 from omdb.commands.nexus import blueprints_edit
@@ -123,12 +124,24 @@ def test_changing_blueprints_and_target(tmp_path: Path) -> None:
     }
     (tmp_path / "good.json").write_bytes(msgspec.json.encode(SHRUNK))
     (tmp_path / "bad.json").write_text("{}")
+    export = ReconfiguratorState(
+        planning_input=PlanningInput(internal_dns_version=1, external_dns_version=2, sleds={}),
+        target_blueprint=TARGET,
+        blueprints=(msgspec.Raw(msgspec.json.encode(SHRUNK)),),
+        reconfigurator_config=None,
+        internal_dns={},
+        external_dns={},
+        silo_names=(),
+        external_dns_zone_names=(),
+    )
+    (tmp_path / "export.json").write_bytes(msgspec.json.encode(export))
     commands = [
         f"nexus blueprints delete {INITIAL.id}",
         f"-w nexus blueprints delete {INITIAL.id}",
         "-w nexus blueprints regenerate",
         f"-w nexus blueprints import {tmp_path}/good.json",
         f"-w nexus blueprints import {tmp_path}/bad.json",
+        f"-w nexus blueprints import {tmp_path}/export.json",
         f"-w nexus blueprints import {tmp_path}/none.json",
         f"nexus blueprints target set {ENLARGED.id} enabled",
         f"-w nexus blueprints target set {ENLARGED.id} disabled",

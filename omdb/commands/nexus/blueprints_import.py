@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from nexus.clients.deployment import decode_blueprint, import_blueprint
 from nexus.clients.nexus import UnexpectedAnswer
 from omdb.errors import OmdbError, reason
@@ -24,7 +26,7 @@ def import_(file: Path, /, *, session: Session) -> int:
     Parameters
     ----------
     file
-        What the internal API shows of a blueprint.
+        What the internal API shows of a blueprint; one of those in an export of `omdb reconfigurator export`, too.
     """
     nexus = session.nexus()
     token = check_destructive(session.settings)
@@ -34,13 +36,35 @@ def import_(file: Path, /, *, session: Session) -> int:
     return 0
 
 
+class _Export(msgspec.Struct):
+    """What tells an export from a blueprint."""
+
+    blueprints: list[msgspec.Raw]
+    planning_input: msgspec.Raw
+
+
 def _read(file: Path) -> Blueprint:
     try:
-        return decode_blueprint(file.read_bytes())
+        contents = file.read_bytes()
     except OSError as error:
         raise OmdbError(f"cannot read {file}: {reason(error)}") from None
+    try:
+        return decode_blueprint(contents)
     except UnexpectedAnswer as error:
+        if _is_export(contents):
+            raise OmdbError(
+                f"{file} is a whole export, as of `omdb reconfigurator export`; what can be imported is one of its"
+                " `blueprints`, in a file of its own"
+            ) from None
         raise OmdbError(f"{file} holds no blueprint: {error}") from None
+
+
+def _is_export(contents: bytes) -> bool:
+    try:
+        msgspec.json.decode(contents, type=_Export)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _import(nexus: NexusConnection, blueprint: Blueprint, _: DestructiveToken) -> None:
