@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nexus.saga.status import PendingSaga
 
 UNKNOWN = "this Nexus does not know yet from the target blueprint whether it is quiescing; try again"
-REQUESTED = "this Nexus is quiescing, as it was asked to; another one takes new sagas"
+REQUESTED = "this Nexus is quiescing, as it was asked to: it makes no new sagas any more"
 
 
 @dataclass(frozen=True, slots=True)
