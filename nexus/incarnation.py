@@ -5,12 +5,17 @@ holds, and neither would know why. So a Nexus *enters* its SEC id before it reco
 entered before. From then on
 
 - the database refuses an older process every claim, every new saga, every adoption, and the record that its id is
-  quiesced, in the transaction that makes it (`Incarnation.guard`): the newer one loses nothing to it, and finds all
-  that it had when it first looks. Sagas that came to this id later would wait for the newer one's next recovery, and
-  that one may hold itself drained meanwhile;
+  quiesced, in the transaction that makes it (`Incarnation.guard`, `guard_creation`): the newer one loses nothing to it,
+  and finds all that it had when it first looks. Sagas that came to this id later would wait for the newer one's next
+  recovery, and that one may hold itself drained meanwhile;
 - the older one notices within `CHECK_PERIOD_S`, at once when it is refused something or loses a saga, and ends.
 
 An older process that is dead notices nothing, so a restart is no event.
+
+An expunged Nexus is refused new sagas, too (`guard_creation`), whatever this process knows: from the commit on that
+makes a blueprint the target in which it is expunged. So whoever takes over its sagas need not come back for more. All
+else it may go on with. It finishes the sagas that it has until they are taken from it, which is settled saga by saga,
+and after a repair by hand it needs a claim for that.
 """
 
 from __future__ import annotations
@@ -25,8 +30,10 @@ import psycopg
 import trio
 
 from nexus.db.errors import DatabaseUnavailable, PoolRetired
-from nexus.db.sec_processes import SecProcess, enter_sec, lock_incarnation, read_sec_process
-from nexus.saga.errors import SecSuperseded
+from nexus.db.sec_processes import LockedSec, SecProcess, enter_sec, lock_sec, read_sec_process
+from nexus.deployment.nexus_states import expunged_reason
+from nexus.ids import NexusId
+from nexus.saga.errors import NewSagasRefused, SecSuperseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,14 +79,28 @@ class Incarnation:
         return cls(pool, await pool.transaction(enter), log=log)
 
     def doubt(self) -> None:
-        """Something happened that a newer process may have caused: have `watch` look at once."""
+        """Something happened that this process did not expect, and a newer one may have caused: have `watch` look at
+        once.
+        """
         self._doubted.set()
 
     async def guard(self, connection: Connection) -> None:
         """In a transaction that is for the newest process alone. Raises SecSuperseded."""
-        if await lock_incarnation(connection, self._mine.sec_id) != self._mine.incarnation:
+        await self._lock(connection)
+
+    async def guard_creation(self, connection: Connection) -> None:
+        """In a transaction that creates sagas. Raises SecSuperseded, or NewSagasRefused if this Nexus is expunged."""
+        expunged_in = (await self._lock(connection)).expunged_blueprint_id
+        if expunged_in is not None:
+            self.doubt()
+            raise NewSagasRefused(expunged_reason(NexusId(self._mine.sec_id), expunged_in))
+
+    async def _lock(self, connection: Connection) -> LockedSec:
+        locked = await lock_sec(connection, self._mine.sec_id)
+        if locked.incarnation != self._mine.incarnation:
             self.doubt()
             raise SecSuperseded(self._mine.sec_id)
+        return locked
 
     async def watch(self, *, dispelled: Callable[[], None]) -> NoReturn:
         """Look every `CHECK_PERIOD_S` and when in doubt. Calls `dispelled` after a doubt if no process is newer.

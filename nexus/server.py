@@ -292,14 +292,16 @@ async def _put_in_service(
     nexus_id = NexusId(config.deployment.id)
 
     async def put(connection: Connection) -> list[str]:
-        await incarnation.guard(connection)
-        return await put_in_service(
+        changes = await put_in_service(
             connection,
             nexus_id,
             internal_address=internal_address,
             external_ip=external.host,
             now=datetime.now(UTC),
         )
+        # Not before that has locked the target: who expunges this Nexus locks its SEC id after the target.
+        await incarnation.guard(connection)
+        return changes
 
     async def record() -> str | None:
         try:
@@ -332,7 +334,7 @@ async def _start_services(
     sec_log = log.bind(component="SEC")
     sec = Sec(
         SecId(config.deployment.id),
-        store=PostgresSecStore(pool, log=sec_log, guard=incarnation.guard),
+        store=PostgresSecStore(pool, log=sec_log, guard=incarnation.guard, creation_guard=incarnation.guard_creation),
         registry=catalog.types.registry,
         log=sec_log,
         history=config.sagas.finished_in_memory,
@@ -354,7 +356,9 @@ async def _start_services(
     driver = Driver(definitions, log=background_log)
     await nursery.start(driver.run)
     # A saga that was lost though nobody else has this id may have been repaired by hand, and be this SEC's to resume.
-    nursery.start_soon(partial(incarnation.watch, dispelled=partial(driver.activate, ["saga_recovery"])))
+    # Or this Nexus is expunged, which is also why it is refused new ones.
+    look_again = partial(driver.activate, ["saga_recovery", "blueprint_loader"])
+    nursery.start_soon(partial(incarnation.watch, dispelled=look_again))
     logins = Logins(
         pool,
         idle_timeout=timedelta(minutes=config.console.session_idle_timeout_minutes),

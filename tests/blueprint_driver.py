@@ -6,6 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import trio
+from saga_lab import KeptLog
+
+from nexus.db.pool import open_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +40,15 @@ async def edit_target(nexus: Nexus, *edits: dict[str, object]) -> str:
 async def eventually(is_so: Callable[[], bool]) -> None:
     while not is_so():  # noqa: ASYNC110  neither database nor DNS is a task to wait for
         await trio.sleep(0.005)
+
+
+async def until_a_lock_is_waited_for(database_url: str) -> None:
+    """By anybody."""
+    async with open_pool(database_url, log=KeptLog()) as pool, pool.connection() as connection:
+        while True:
+            cursor = await connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if await cursor.fetchone() != (0,):
+                return
 
 
 def names(w: World) -> set[str]:

@@ -24,6 +24,7 @@ import trio
 
 from dropshot import client
 from dropshot.address import SocketAddr
+from dropshot.exception_groups import leaves
 from dropshot.logging import BunyanForm, log_to
 from nexus.config import (
     DatabaseFromUrl,
@@ -34,7 +35,7 @@ from nexus.config import (
     NexusConfig,
 )
 from nexus.notify import Notifier
-from nexus.server import serve_nexus
+from nexus.server import StartupError, serve_nexus
 from simstack.dns.config import DnsConfigParams
 from simstack.dns.http import serve_dns_http
 from simstack.dns.internal_zone import DnsServerService, NexusService, Services, internal_zone
@@ -43,7 +44,7 @@ from simstack.dns.store import DnsStore
 from simstack.rack_setup import PRIVILEGED_PASSWORD_HASH, PRIVILEGED_USER, RACK_ID, SILO_NAME, SLED_IDS, SLED_SERIALS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from dropshot.logging import Log
 
@@ -120,6 +121,10 @@ class Nexus:
         return [line for line in lines if line["msg"] == sentence]
 
 
+async def nothing(_: Nexus) -> None:
+    pass
+
+
 @dataclass
 class World:
     database_url: str
@@ -142,6 +147,16 @@ class World:
             )
             yield nexus
             nursery.cancel_scope.cancel()
+
+    async def refusal(self, nexus_id: UUID, meanwhile: Callable[[Nexus], Awaitable[None]] = nothing) -> str:
+        """Why one cannot start, be it for what is done meanwhile."""
+        try:
+            async with self.nexus(nexus_id) as nexus:
+                await meanwhile(nexus)
+                await trio.sleep_forever()
+        except* StartupError as group:
+            (error,) = leaves(group)
+        return str(error)
 
     def config(self, nexus_id: UUID, *, database_url: str) -> NexusConfig:
         return NexusConfig(

@@ -3,6 +3,10 @@
 Whoever changes it locks it first (`lock_target`), so that changes come one after another and each sees the one before.
 A function that is run again after a commit whose answer was lost knows its own row by the time in it, and leaves it at
 that.
+
+In the transaction that makes a blueprint the target, to be executed or not, the Nexuses that are expunged in it lose
+the right to create sagas: whoever takes over what they have finds all that there will ever be. It waits for
+transactions in which they are creating some, which takes up to 5 s where such a process was stopped.
 """
 
 from __future__ import annotations
@@ -11,13 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nexus.db.blueprints import delete_blueprint, insert_blueprint, read_blueprint
+from nexus.db.sec_processes import mark_expunged
 from nexus.deployment.blueprint import Blueprint, BlueprintTarget
 from nexus.deployment.succession import objections
 from nexus.errors import Conflict, InternalError, InvalidRequest, ObjectNotFound
 from nexus.ids import BlueprintId
+from nexus.saga.ids import SecId
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from nexus.db.connection import Connection
@@ -66,33 +71,34 @@ async def set_target(
     connection: Connection, target_id: BlueprintId, *, enabled: bool, now: datetime
 ) -> BlueprintTarget:
     """Make a child of the target the target. Raises ObjectNotFound, InvalidRequest."""
-
-    async def check(current: BlueprintTarget) -> None:
-        if current.target_id == target_id:
+    wanted = BlueprintTarget(target_id=target_id, enabled=enabled, time_made_target=now)
+    current = await lock_target(connection)
+    if not await _is_there(connection, wanted):
+        if current.target.target_id == target_id:
             switch = "`target enable` and `target disable` change whether it is executed"
             raise InvalidRequest(f"Blueprint {target_id} is the current target blueprint already; {switch}")
         blueprint = await read_blueprint(connection, target_id)
-        if blueprint.parent_blueprint_id != current.target_id:
+        if blueprint.parent_blueprint_id != current.target.target_id:
             raise InvalidRequest(f"Blueprint {target_id}'s parent blueprint is not the current target blueprint")
-        target = await read_blueprint(connection, current.target_id)
+        target = await read_blueprint(connection, current.target.target_id)
         if wrong := "; ".join(objections(target, blueprint)):
             raise InvalidRequest(f"Blueprint {target_id} cannot follow on the current target blueprint: {wrong}")
-
-    wanted = BlueprintTarget(target_id=target_id, enabled=enabled, time_made_target=now)
-    return await _append_version(connection, wanted, check)
+        await _insert_version(connection, current.version + 1, wanted)
+        await _mark_expunged(connection, blueprint)
+    return wanted
 
 
 async def set_target_enabled(
     connection: Connection, target_id: BlueprintId, *, enabled: bool, now: datetime
 ) -> BlueprintTarget:
     """Say whether the target, which must be `target_id`, is to be executed. Raises InvalidRequest."""
-
-    async def check(current: BlueprintTarget) -> None:
-        if current.target_id != target_id:
-            raise InvalidRequest(f"Blueprint {target_id} is not the current target blueprint")
-
     wanted = BlueprintTarget(target_id=target_id, enabled=enabled, time_made_target=now)
-    return await _append_version(connection, wanted, check)
+    current = await lock_target(connection)
+    if not await _is_there(connection, wanted):
+        if current.target.target_id != target_id:
+            raise InvalidRequest(f"Blueprint {target_id} is not the current target blueprint")
+        await _insert_version(connection, current.version + 1, wanted)
+    return wanted
 
 
 async def replace_target(
@@ -103,6 +109,7 @@ async def replace_target(
     await insert_blueprint(connection, blueprint)
     target = BlueprintTarget(target_id=blueprint.id, enabled=current.target.enabled, time_made_target=now)
     await _insert_version(connection, current.version + 1, target)
+    await _mark_expunged(connection, blueprint)
 
 
 async def delete_unless_target(connection: Connection, blueprint_id: BlueprintId) -> None:
@@ -135,19 +142,19 @@ async def _read_version(connection: Connection) -> TargetVersion:
     return found
 
 
-async def _append_version(
-    connection: Connection, wanted: BlueprintTarget, check: Callable[[BlueprintTarget], Awaitable[None]]
-) -> BlueprintTarget:
-    """Unless it is there already, be it that another came after it. `check` raises what speaks against it."""
-    current = await lock_target(connection)
+async def _is_there(connection: Connection, wanted: BlueprintTarget) -> bool:
+    """By a try whose answer was lost, be it that another came after it."""
     own = await connection.execute(
         "SELECT FROM bp_target WHERE blueprint_id = %s AND time_made_target = %s",
         (wanted.target_id, wanted.time_made_target),
     )
-    if await own.fetchone() is None:
-        await check(current.target)
-        await _insert_version(connection, current.version + 1, wanted)
-    return wanted
+    return await own.fetchone() is not None
+
+
+async def _mark_expunged(connection: Connection, blueprint: Blueprint) -> None:
+    expunged = [SecId(zone.id) for _, zone in blueprint.zones() if not zone.in_service]
+    if expunged:
+        await mark_expunged(connection, expunged, blueprint.id)
 
 
 async def _insert_version(connection: Connection, version: int, target: BlueprintTarget) -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nexus.deployment.blueprint import Blueprint
-    from nexus.ids import NexusId
+    from nexus.ids import BlueprintId, NexusId
 
 NexusState: TypeAlias = Literal["active", "not_yet", "quiesced"]
 """As in `db_metadata_nexus`."""
@@ -23,6 +23,11 @@ def goal_state(blueprint: Blueprint, nexus_id: NexusId) -> NexusState | None:
     if generation == blueprint.nexus_generation:
         return "active"
     return "not_yet" if generation > blueprint.nexus_generation else "quiesced"
+
+
+def expunged_reason(nexus_id: NexusId, blueprint_id: BlueprintId) -> str:
+    """Why that Nexus makes no new sagas."""
+    return f"zone {nexus_id}, which is this Nexus, is expunged in blueprint {blueprint_id}"
 
 
 def first_states(blueprint: Blueprint, *, generation: int) -> dict[NexusId, NexusState]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nexus.api.quiesce_types import PendingRecovery, PendingSagaInfo, SagaQuiesceStatus
-from nexus.deployment.nexus_states import goal_state
+from nexus.deployment.nexus_states import expunged_reason, goal_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ class SagaQuiesce:
         if found is None or self.new_sagas == "disallowed_quiesce":
             return self
         if not found[1].in_service:
-            return self._refusing(f"zone {nexus_id}, which is this Nexus, is expunged in blueprint {blueprint.id}")
+            return self._refusing(expunged_reason(nexus_id, blueprint.id))
         if goal_state(blueprint, nexus_id) == "quiesced":
             generation = found[1].zone_type.nexus_generation
             return self._refusing(

@@ -33,7 +33,6 @@ from nexus.saga.errors import (
     IllegalEvent,
     InvalidDag,
     OutcomeUnknown,
-    SagaError,
     SagaExists,
     SagaLost,
     SagaNotFound,
@@ -130,10 +129,10 @@ class Sec:
     async def create(self, saga_id: SagaId, dag: SagaDag, *, injections: Sequence[Injection] = ()) -> None:
         """Make a new saga, and return once it is durable and runs. The injections are in force from its start.
 
-        Raises what `admit` does, UnrunnableSaga, InjectionRefused, SagaExists, SecNotRunning, or StoreUnavailable
-        (retryable) if the store is away: then there is no such saga, and will be none. If the store went away when the
-        creation may have been committed, this waits until it is known; OutcomeUnknown is raised only when `run` is
-        cancelled meanwhile.
+        Raises what `admit` and the guard of the store do, UnrunnableSaga, InjectionRefused, SagaExists, SecNotRunning,
+        or StoreUnavailable (retryable) if the store is away: then there is no such saga, and will be none. If the store
+        went away when the creation may have been committed, this waits until it is known; OutcomeUnknown is raised only
+        when `run` is cancelled meanwhile.
 
         When this is cancelled the creation goes on: the end is nothing, or a saga that runs.
         """
@@ -323,8 +322,8 @@ class Sec:
             except OutcomeUnknown as error:
                 in_doubt = True
                 self._log.warning("saga may have been created; asking again", saga_id=str(saga_id), error=str(error))
-            except SagaError as error:
-                if not (in_doubt and error.retryable):
+            except StoreUnavailable:
+                if not in_doubt:
                     raise
             await trio.sleep(CREATE_PAUSE_S)
 

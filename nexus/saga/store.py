@@ -169,7 +169,8 @@ class SecStore(Protocol):
     async def create(self, saga: NewSaga) -> SagaLogWriter:
         """Write a new saga, running, owned by its SEC under its first claim.
 
-        May be repeated as it was after OutcomeUnknown. Raises SagaExists if another creation took that id.
+        May be repeated as it was after OutcomeUnknown. Raises SagaExists if another creation took that id, and what a
+        guard of the store raises. Any error but StoreUnavailable is the last word: this creation makes no saga.
         """
 
     async def claim(self, saga_id: SagaId, *, sec_id: SecId) -> Claim:

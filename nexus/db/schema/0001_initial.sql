@@ -74,11 +74,12 @@ CREATE TABLE db_metadata_nexus (
 
 -- Which process has a SEC id: the one that entered it last. Whoever has an older incarnation ends itself.
 CREATE TABLE sec_process (
-    sec_id       UUID PRIMARY KEY,
-    incarnation  INT8 NOT NULL,    -- rises with every process
-    pid          INT8 NOT NULL,
-    host         TEXT NOT NULL,
-    time_entered TIMESTAMPTZ NOT NULL
+    sec_id                UUID PRIMARY KEY,
+    incarnation           INT8 NOT NULL,    -- rises with every process
+    pid                   INT8 NOT NULL,
+    host                  TEXT NOT NULL,
+    time_entered          TIMESTAMPTZ NOT NULL,
+    expunged_blueprint_id UUID              -- the first target in which that Nexus is expunged: it creates no sagas
 );
 
 CREATE TABLE saga (

@@ -20,6 +20,9 @@ A row that the database refuses is found by halving the batch: it and all later 
 (WriteRefused), the rows of the others go through. A batch for which the server's 5 s were too short is halved, too, but
 no row is refused for that.
 
+Creations that the guard refuses are refused together; the other rows of their transaction go through, and so do those
+creations that an earlier try in doubt has made.
+
 What is queued is bounded: a saga that runs waits for its rows before it calls anything, so it never has more of them
 than its DAG has nodes, and new sagas wait while the queue is long.
 """
@@ -88,6 +91,8 @@ FROM json_to_recordset(%s::json)
   AS new(id UUID, sec_id UUID, time TIMESTAMPTZ, name TEXT, dag TEXT, claim INT8)
 ON CONFLICT (id) DO NOTHING
 """
+
+FIND_SAGAS = "SELECT id FROM saga WHERE id = ANY(%s)"
 
 FIND_SAME_SAGA = """
 SELECT 1 FROM saga
@@ -267,9 +272,7 @@ class PostgresSagaLog:
 class Outcome:
     """What a transaction has done, if it commits. What is in none of these was written."""
 
-    existing: set[Creation] = field(default_factory=set)
-    """Another creation took the id."""
-
+    refused: dict[Creation, SagaError] = field(default_factory=dict)
     lost: dict[PostgresSagaLog, SagaError] = field(default_factory=dict)
     locked: set[PostgresSagaLog] = field(default_factory=set)
 
@@ -277,9 +280,9 @@ class Outcome:
 class LogWriter:
     """The task that writes all new sagas and all sagas' logs."""
 
-    def __init__(self, pool: Pool, *, log: Logger, guard: Guard | None = None) -> None:
+    def __init__(self, pool: Pool, *, log: Logger, creation_guard: Guard | None = None) -> None:
         self._pool = pool
-        self._guard = guard
+        self._creation_guard = creation_guard
         self._log = log
         self._queue: deque[Creation | PostgresSagaLog] = deque()  # a log once, while it has anything to write
         self._queued = trio.Event()
@@ -290,8 +293,8 @@ class LogWriter:
     async def create(self, saga: NewSaga) -> PostgresSagaLog:
         """Write a new saga under its first claim.
 
-        Raises SagaExists, WriteRefused, StoreUnavailable as soon as the database is known to be away, or OutcomeUnknown
-        if that became known during the commit. Cancelled, it leaves nothing or the saga.
+        Raises SagaExists, WriteRefused, what the guard raises, StoreUnavailable as soon as the database is known to be
+        away, or OutcomeUnknown if that became known during the commit. Cancelled, it leaves nothing or the saga.
         """
         async with self._places:
             creation = Creation(saga)
@@ -344,9 +347,7 @@ class LogWriter:
 
             async def write(connection: Connection, *, rows: Sequence[Row]) -> Outcome:
                 nonlocal may_have_committed
-                if self._guard is not None and any(isinstance(row, Creation) for row in rows):
-                    await self._guard(connection)
-                outcome = await write_rows(connection, rows)
+                outcome = await write_rows(connection, rows, creation_guard=self._creation_guard)
                 may_have_committed = True
                 return outcome
 
@@ -394,9 +395,8 @@ class LogWriter:
         written: Counter[PostgresSagaLog] = Counter()
         for row in rows:
             match row:
-                case Creation(saga=saga) as creation:
-                    taken = creation in outcome.existing
-                    creation.answer(SagaExists(saga.saga_id, "in the database") if taken else None)
+                case Creation() as creation:
+                    creation.answer(outcome.refused.get(creation))
                 case LogRow(log=saga_log):
                     if saga_log in outcome.locked:
                         self._locked.setdefault(saga_log, []).append(row)
@@ -440,7 +440,7 @@ def _refusal(saga_id: SagaId, error: Exception) -> SagaError:
     return WriteRefused(f"saga {saga_id}: the database refused a write: {error}")
 
 
-async def write_rows(connection: Connection, rows: Sequence[Row]) -> Outcome:
+async def write_rows(connection: Connection, rows: Sequence[Row], *, creation_guard: Guard | None) -> Outcome:
     """In a transaction; the same rows may have been written before. Raises WriteRefused if an event differs."""
     outcome = Outcome()
     creations: list[Creation] = []
@@ -452,24 +452,52 @@ async def write_rows(connection: Connection, rows: Sequence[Row]) -> Outcome:
             case LogRow():
                 by_log.setdefault(row.log, []).append(row)
     if creations:
-        outcome.existing.update(await _insert_sagas(connection, creations))
+        outcome.refused = await _create(connection, creations, guard=creation_guard)
     if by_log:
         await _write_logs(connection, by_log, outcome)
     return outcome
 
 
-async def _insert_sagas(connection: Connection, creations: Sequence[Creation]) -> list[Creation]:
+async def _create(
+    connection: Connection, creations: Sequence[Creation], *, guard: Guard | None
+) -> dict[Creation, SagaError]:
+    """Returns those that are refused, and why."""
+    if guard is not None:
+        try:
+            await guard(connection)
+        except SagaError as error:
+            # Whatever creates sagas locks what the guard has looked at, so a try in doubt is over by now.
+            return {creation: error for creation in await _not_made(connection, creations)}
+    return await _insert_sagas(connection, creations)
+
+
+async def _not_made(connection: Connection, creations: Sequence[Creation]) -> list[Creation]:
+    cursor = await connection.execute(FIND_SAGAS, ([creation.saga.saga_id for creation in creations],))
+    found = {row[0] for row in await cursor.fetchall()}
+    return [
+        creation
+        for creation in creations
+        if creation.saga.saga_id not in found or not await _is_same(connection, _saga_row(creation.saga))
+    ]
+
+
+async def _insert_sagas(connection: Connection, creations: Sequence[Creation]) -> dict[Creation, SagaError]:
     """Returns those whose id another creation took."""
     rows = [_saga_row(creation.saga) for creation in creations]
     encoded = (_json(rows),)
     cursor = await connection.execute(INSERT_SAGAS, encoded)
-    existing: list[Creation] = []
+    existing: dict[Creation, SagaError] = {}
     if cursor.rowcount != len(rows):
         for creation, row in zip(creations, rows, strict=True):
-            if await (await cursor.execute(FIND_SAME_SAGA, row)).fetchone() is None:
-                existing.append(creation)
+            if not await _is_same(connection, row):
+                existing[creation] = SagaExists(creation.saga.saga_id, "in the database")
     await connection.execute(INSERT_FIRST_CLAIMS, encoded)
     return existing
+
+
+async def _is_same(connection: Connection, row: dict[str, object]) -> bool:
+    """Whether this creation has made the saga that has its id."""
+    return await (await connection.execute(FIND_SAME_SAGA, row)).fetchone() is not None
 
 
 async def _write_logs(

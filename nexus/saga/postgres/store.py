@@ -68,14 +68,18 @@ ORDER BY id LIMIT %s
 class PostgresSecStore:
     """Uses the pool's connections for as long as one transaction each.
 
-    `guard` is called at the beginning of every transaction that creates, claims, adopts or gives up sagas of others.
-    What it raises, a SagaError, is what `create`, `claim`, `adopt` or `abandon_orphans` raises.
+    `guard` is called at the beginning of every transaction that claims, adopts or gives up sagas of others,
+    `creation_guard` in every one that creates sagas, before it does. What they raise, a SagaError, is what `claim`,
+    `adopt`, `abandon_orphans` or `create` raises. `creation_guard` refuses for good, and by what it locks: so once it
+    has refused one no creation is under way any more, and it can be told of one in doubt whether it was made.
     """
 
-    def __init__(self, pool: Pool, *, log: Logger, guard: Guard | None = None) -> None:
+    def __init__(
+        self, pool: Pool, *, log: Logger, guard: Guard | None = None, creation_guard: Guard | None = None
+    ) -> None:
         self._pool = pool
         self._guard = guard
-        self._writer = LogWriter(pool, log=log, guard=guard)
+        self._writer = LogWriter(pool, log=log, creation_guard=creation_guard)
         self._claims = ClaimTaker(self._guarded_by(guard))
         self._loads: Together[Claim, StoredSaga] = Together(
             lambda claims: load_sagas(self._transact, claims, writer=self._writer)

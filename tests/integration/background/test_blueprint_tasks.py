@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import structlog
 import trio
+from blueprint_driver import until_a_lock_is_waited_for
 from blueprint_lab import (
     FIRST_NEXUS,
     FIRST_SLED,
@@ -197,15 +198,6 @@ async def make_target(pool: Pool, *edits: Edit) -> LoadedBlueprint:
     return await target_of(pool)
 
 
-async def wait_for_a_lock(database_url: str) -> None:
-    """Until somebody waits for one."""
-    async with open_pool(database_url, log=LOG) as pool, pool.connection() as connection:
-        while True:
-            cursor = await connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if await cursor.fetchone() != (0,):
-                return
-
-
 async def test_the_planner_goes_by_the_sleds_that_are_there_when_it_has_the_target(database_url: str) -> None:
     details: dict[str, object] = {}
     async with rack(database_url) as pool:
@@ -216,7 +208,7 @@ async def test_the_planner_goes_by_the_sleds_that_are_there_when_it_has_the_targ
         async with trio.open_nursery() as nursery, pool.connection() as connection, connection.transaction():
             await lock_target(connection)
             nursery.start_soon(plan)
-            await wait_for_a_lock(database_url)
+            await until_a_lock_is_waited_for(database_url)
             await pool.transaction(partial(expunge_sled, sled_id=SECOND_SLED, now=START))
     assert details["comment"] == f"expunged sled {SECOND_SLED}"
 

@@ -39,6 +39,7 @@ from nexus.db.child_blueprints import store_edited_blueprint, store_planned_blue
 from nexus.db.own_zone import put_in_service
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
+from nexus.db.sec_processes import enter_sec
 from nexus.db.sleds import expunge_sled
 from nexus.deployment.blueprint import Blueprint, BlueprintTarget
 from nexus.deployment.edits import ExpungeSled, ExpungeZone, child
@@ -46,6 +47,7 @@ from nexus.deployment.own_zone import NexusExpunged
 from nexus.deployment.sleds import SledPolicyExpunged, SledPolicyInService
 from nexus.errors import Conflict, InvalidRequest, NexusError, ObjectAlreadyExists, ObjectNotFound
 from nexus.ids import BlueprintId, NexusId, RackId
+from nexus.saga.ids import SecId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -279,13 +281,42 @@ async def test_a_child_is_stored_once(database_url: str, planned: bool) -> None:
         assert await pool.transaction(store) == await pool.transaction(store)
 
 
-async def make_target(pool: Pool, edit: ExpungeZone | ExpungeSled) -> None:
+async def make_target(pool: Pool, edit: ExpungeZone | ExpungeSled, *, number: int = 2) -> None:
     async def replace(connection: Connection) -> None:
         current = await lock_target(connection)
         target = await read_blueprint(connection, current.target.target_id)
-        await replace_target(connection, current, edited_child(target, edit), now=datetime.now(UTC))
+        await replace_target(connection, current, edited_child(target, edit, number=number), now=datetime.now(UTC))
 
     await pool.transaction(replace)
+
+
+async def expunged_in(pool: Pool) -> dict[UUID, UUID | None]:
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT sec_id, expunged_blueprint_id FROM sec_process")
+        return dict(await cursor.fetchall())
+
+
+async def enter(pool: Pool, nexus_id: NexusId) -> None:
+    await pool.transaction(partial(enter_sec, sec_id=SecId(nexus_id), pid=1, host="here", now=START))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_who_is_expunged_in_the_target_is_marked(database_url: str, enabled: bool) -> None:
+    """Executed or not, and by the first target in which it is."""
+    async with rack(database_url) as pool:
+        for nexus_id in (FIRST_NEXUS, SECOND_NEXUS):
+            await enter(pool, nexus_id)
+        made = edited_child(await target_of(pool), ExpungeZone(SECOND_NEXUS))
+        await pool.transaction(partial(insert_blueprint, blueprint=made))
+        assert await expunged_in(pool) == {FIRST_NEXUS: None, SECOND_NEXUS: None}
+        for _ in range(2):  # as after a commit whose answer was lost
+            await pool.transaction(partial(set_target, target_id=made.id, enabled=enabled, now=START))
+        assert await expunged_in(pool) == {FIRST_NEXUS: None, SECOND_NEXUS: made.id}
+        new = NexusId(UUID(int=7))
+        await pool.transaction(partial(_join, nexus_id=new))
+        await enter(pool, new)
+        await make_target(pool, ExpungeZone(FIRST_NEXUS), number=3)
+        assert await expunged_in(pool) == {FIRST_NEXUS: blueprint_id(3), SECOND_NEXUS: made.id, new: None}
 
 
 async def test_an_expunged_nexus_does_not_come_back(database_url: str) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
-from blueprint_driver import TARGET, edit_target, eventually, get, names, post
+from blueprint_driver import TARGET, edit_target, eventually, get, names, post, until_a_lock_is_waited_for
+from blueprint_lab import edited_child
 from nexus_lab import FIRST, SECOND, Nexus, World, world
+from saga_lab import KeptLog
 
+from nexus.db.blueprint_target import lock_target, replace_target
+from nexus.db.blueprints import read_blueprint
 from nexus.db.nexus_state_repairs import mark_quiesced
+from nexus.db.pool import open_pool
+from nexus.deployment.edits import ExpungeZone
 from nexus.deployment.execution import ORPHANED_COMMENT
 from nexus.ids import NexusId
 from simstack.rack_setup import SLED_IDS
@@ -83,6 +90,26 @@ async def test_one_that_lives_on_gives_them_up(database_url: str) -> None:
         await first.eventually("GET", "/sagas", states((saga_id, "succeeded")))
         written = rows(database_url, "SELECT DISTINCT creator, claim FROM saga_node_event ORDER BY claim")
         assert written == [(SECOND, 1), (FIRST, 3)]
+
+
+async def test_one_that_is_expunged_while_it_puts_itself_in_service(database_url: str) -> None:
+    """It waits for the target, and keeps nobody from expunging it."""
+    async with world(database_url) as w, open_pool(database_url, log=KeptLog()) as pool:
+        async with w.nexus() as first, w.nexus(SECOND) as second:
+            await two_nexuses(w, first, second)
+        async with pool.connection() as connection:
+            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            await connection.execute("SET LOCAL deadlock_timeout = '1ms'")
+            current = await lock_target(connection)
+            target = await read_blueprint(connection, current.target.target_id)
+            expunged = edited_child(target, ExpungeZone(NexusId(SECOND)))
+
+            async def expunge(_: Nexus) -> None:
+                await until_a_lock_is_waited_for(database_url)
+                await replace_target(connection, current, expunged, now=datetime.now(UTC))
+                await connection.execute("COMMIT")
+
+            assert (await w.refusal(SECOND, expunge)).startswith("this Nexus is expunged, and never comes back: ")
 
 
 async def test_nothing_moves_while_it_may_still_run(database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Two processes of one SEC id: the newer one has it, whatever the older one does."""
+"""Two processes of one SEC id: the newer one has it, whatever the older one does. And an expunged one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from uuid import UUID
 import psycopg
 import pytest
 import trio
+from blueprint_driver import until_a_lock_is_waited_for
+from blueprint_lab import START
 from database_proxy import proxied
 from nexus_lab import SECOND, World, world
 from saga_lab import OTHER_SEC_ID, KeptLog
@@ -21,15 +23,19 @@ from dropshot.exception_groups import leaves
 from nexus import incarnation
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.pool import Pool, Timeouts, open_pool
+from nexus.db.sec_processes import mark_expunged
+from nexus.ids import BlueprintId
 from nexus.incarnation import Incarnation, Superseded
 from nexus.saga import Action, ActionContext, ActionRegistry, DagBuilder, SagaId, Sec, SecId
-from nexus.saga.errors import SagaError, SecSuperseded
+from nexus.saga.errors import NewSagasRefused, SagaError, SecSuperseded
 from nexus.saga.postgres import PostgresSecStore
+from nexus.saga.store import NewSaga
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from dropshot.logging import Log
+    from nexus.db.connection import Connection
 
 SEC_ID = SecId(UUID(int=0xE6))
 SERIALIZABLE = "?options=-c%20default_transaction_isolation%3Dserializable"
@@ -50,7 +56,7 @@ def number(value: int) -> SagaId:
 class Process:
     def __init__(self, pool: Pool, entered: Incarnation) -> None:
         self.incarnation = entered
-        store = PostgresSecStore(pool, log=KeptLog(), guard=entered.guard)
+        store = PostgresSecStore(pool, log=KeptLog(), guard=entered.guard, creation_guard=entered.guard_creation)
         self.sec = Sec(SEC_ID, store=store, registry=ActionRegistry([WAIT]), log=KeptLog(), on_lost=entered.doubt)
 
 
@@ -112,6 +118,60 @@ async def test_g4_the_newer_process_finds_all_that_the_older_one_acknowledged(co
         async with process(conninfo) as newer:
             found = {saga.saga_id for saga in await newer.sec.list_in_progress()}
     assert created == found
+
+
+BLUEPRINT = BlueprintId(UUID(int=0xB))
+
+expunge = partial(mark_expunged, sec_ids=[SEC_ID, OTHER_SEC_ID], blueprint_id=BLUEPRINT)
+
+
+async def test_an_expunged_one_creates_nothing_any_more_and_goes_on_with_what_it_has(conninfo: str) -> None:
+    async with process(conninfo) as only, open_pool(conninfo, log=KeptLog()) as pool:
+        await only.sec.create(number(1), DAG)
+        await pool.transaction(expunge)
+        with pytest.raises(NewSagasRefused, match=f"zone {SEC_ID}, .* is expunged in blueprint {BLUEPRINT}$"):
+            await only.sec.create(number(2), DAG)
+        with psycopg.connect(conninfo) as connection:
+            connection.execute("UPDATE saga SET claim = claim + 1")  # by omdb, say
+        assert len(await only.sec.check_claims()) == 1
+        await trio.testing.wait_all_tasks_blocked()
+        await only.sec.recover(number(1))
+        await only.sec.adopt([OTHER_SEC_ID])
+        await only.sec.abandon_orphans([OTHER_SEC_ID], comment="too old")
+
+
+async def test_an_expunged_one_does_not_come_back_by_entering_again(conninfo: str) -> None:
+    async with process(conninfo), open_pool(conninfo, log=KeptLog()) as pool:
+        await pool.transaction(expunge)
+        await pool.transaction(partial(mark_expunged, sec_ids=[SEC_ID], blueprint_id=BlueprintId(UUID(int=0xC))))
+        async with process(conninfo) as newer:
+            with pytest.raises(NewSagasRefused, match=f"{BLUEPRINT}$"):
+                await newer.sec.create(number(1), DAG)
+
+
+async def test_what_an_expunged_one_is_creating_is_there_when_it_is_expunged(conninfo: str) -> None:
+    """It had asked whether it may."""
+    may, goes_on = trio.Event(), trio.Event()
+
+    async def slowly(connection: Connection) -> None:
+        await entered.guard_creation(connection)
+        may.set()
+        await goes_on.wait()
+
+    async with open_pool(conninfo, log=KeptLog()) as pool, trio.open_nursery() as nursery:
+        entered = await Incarnation.enter(pool, SEC_ID, log=KeptLog())
+        store = PostgresSecStore(pool, log=KeptLog(), creation_guard=slowly)
+        await nursery.start(store.run)
+        with trio.fail_after(30):
+            async with trio.open_nursery() as creating:
+                creating.start_soon(store.create, NewSaga(number(1), SEC_ID, "test", DAG.to_json(), START))
+                await may.wait()
+                async with trio.open_nursery() as expunging:
+                    expunging.start_soon(pool.transaction, expunge)
+                    await until_a_lock_is_waited_for(conninfo)
+                    goes_on.set()
+                assert [saga.saga_id for saga in await store.list_in_progress(SEC_ID, limit=2)] == [number(1)]
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_stopped_process_keeps_the_next_one_from_entering_for_moments_only(database_url: str) -> None:

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
-import pytest
 import trio
 import trio.testing
 from blueprint_driver import TARGET, edit_target, eventually, get, names, post
 from nexus_lab import FIRST, SECOND, Nexus, world
 
-from dropshot.exception_groups import leaves
 from nexus.config import (
     BackgroundTasksConfig,
     BlueprintTasksConfig,
@@ -26,7 +24,6 @@ from nexus.incarnation import CHECK_PERIOD_S
 from nexus.quiesce.sagas import REQUESTED
 from nexus.quiesce.sequence import RETIRED, STOPPED
 from nexus.saga.sec import CLAIM_CHECK_PERIOD_S
-from nexus.server import StartupError
 
 if TYPE_CHECKING:
     from openapi_check import OpenApi
@@ -107,12 +104,7 @@ async def test_a_nexus_that_quiesces_leaves_the_database_alone(database_url: str
             response = await nexus.request("GET", TARGET)
             assert (response.status, RETIRED in response.body.decode()) == (503, True)
             assert recorded(database_url) == {FIRST: "quiesced"}
-        with pytest.raises(ExceptionGroup) as refusal:
-            async with w.nexus():
-                await trio.sleep_forever()
-        (error,) = leaves(refusal.value)
-        assert isinstance(error, StartupError)
-        assert str(error).startswith(f"Nexus {FIRST} is quiesced: ")
+        assert (await w.refusal(FIRST)).startswith(f"Nexus {FIRST} is quiesced: ")
 
 
 EVERY_SECOND = BackgroundTasksConfig(
@@ -193,13 +185,29 @@ async def test_all_of_a_generation_are_drained_before_one_is_quiesced(database_u
         await second.eventually("GET", "/quiesce", is_quiesced)
 
 
-async def test_an_expunged_nexus_makes_no_new_sagas(database_url: str) -> None:
-    async with world(database_url) as w, w.nexus() as first, w.nexus(SECOND) as second:
+REFUSING = "no new sagas from now on"
+
+NEVER_LOADED_AGAIN = BackgroundTasksConfig(blueprints=BlueprintTasksConfig(period_secs_load=3600))
+
+
+async def test_an_expunged_nexus_makes_no_new_sagas_whatever_it_knows(database_url: str) -> None:
+    """And knows from the first that it is refused."""
+    async with (
+        world(database_url) as w,
+        w.nexus() as first,
+        w.nexus(SECOND, background_tasks=NEVER_LOADED_AGAIN) as second,
+    ):
         await w.initialize_rack(first)
         await first.ready()
         await second.ready()
-        await edit_target(first, {"edit": "expunge_zone", "zone_id": SECOND})
-        await post(second, "/bgtasks/activate", {"bgtask_names": ["blueprint_loader"]})
+        expunged_in = await edit_target(first, {"edit": "expunge_zone", "zone_id": SECOND, "ready_for_cleanup": True})
+        status = await get(second, "/quiesce")
+        assert status["sagas"]["new_sagas_allowed"] == "allowed"
+        reason = f"zone {SECOND}, which is this Nexus, is expunged in blueprint {expunged_in}"
+        assert await refused(second, "/demo-saga") == reason
         await second.eventually("GET", "/quiesce", lambda answer: b"disallowed_quiesce" in answer.body)
-        assert f"zone {SECOND}, which is this Nexus, is expunged" in await refused(second, "/demo-saga")
+        status = await get(second, "/quiesce")
+        assert (status["state"], status["sagas"]["sagas_pending"]) == ({"state": "running"}, [])
+        assert await refused(second, "/demo-saga") == reason
+        assert [line["reason"] for line in second.log_lines(REFUSING)] == [reason]
         await post(first, "/demo-saga")

@@ -24,6 +24,7 @@ from nexus.saga.action import Action, ActionContext, ActionFailure, ActionRegist
 from nexus.saga.dag_builder import DagBuilder
 from nexus.saga.errors import (
     CorruptLog,
+    NewSagasRefused,
     OutcomeUnknown,
     SagaError,
     SagaLost,
@@ -57,7 +58,7 @@ from nexus.saga.store import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from nexus.saga.store import SagaLogWriter
+    from nexus.saga.store import Guard, SagaLogWriter
 
 T = TypeVar("T")
 
@@ -103,8 +104,10 @@ class FlakyPool:
 
 
 @asynccontextmanager
-async def serving(pool: Pool | FlakyPool, *, log: KeptLog | None = None) -> AsyncIterator[PostgresSecStore]:
-    store = PostgresSecStore(cast("Pool", pool), log=log or KeptLog())
+async def serving(
+    pool: Pool | FlakyPool, *, log: KeptLog | None = None, creation_guard: Guard | None = None
+) -> AsyncIterator[PostgresSecStore]:
+    store = PostgresSecStore(cast("Pool", pool), log=log or KeptLog(), creation_guard=creation_guard)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         with trio.fail_after(60):
@@ -1006,6 +1009,46 @@ async def test_one_creation_that_is_refused_refuses_no_other(conninfo: str) -> N
         refused = {number(4): "WriteRefused", SAGA_ID: "SagaExists"}
         assert answers == {number(value): "created" for value in range(9)} | refused
         assert await rows(pool, "SELECT count(*) FROM saga_claim") == [(9,)]
+
+
+async def test_new_sagas_that_the_guard_refuses_hold_up_nothing_else(conninfo: str) -> None:
+    refusing = False
+
+    async def guard(connection: Connection) -> None:
+        if refusing:
+            raise NewSagasRefused("not any more")
+
+    async with open_pool(conninfo, log=KeptLog()) as pool:
+        counting = CountingPool(pool)
+        counting.gate.set()
+        async with serving(counting, creation_guard=guard) as store:
+            log = await store.create(NEW)
+            counting.lose_after = 1
+            in_doubt = replace(NEW, saga_id=number(1))
+            with pytest.raises(OutcomeUnknown):
+                await store.create(in_doubt)
+            refusing = True
+            counting.gate, counting.transactions = trio.Event(), 0
+            answers: list[str] = []
+
+            async def create(saga: NewSaga) -> None:
+                with pytest.raises(NewSagasRefused) as caught:
+                    await store.create(saga)
+                answers.append(str(caught.value))
+
+            async with trio.open_nursery() as nursery:
+                for value in range(2, 50):
+                    nursery.start_soon(create, replace(NEW, saga_id=number(value)))
+                nursery.start_soon(create, replace(in_doubt, name="another"))
+                nursery.start_soon(store.create, in_doubt)  # again, as it was
+                log.enqueue(STARTED)
+                nursery.start_soon(log.durable)
+                await trio.testing.wait_all_tasks_blocked()
+                counting.gate.set()
+            assert counting.transactions <= 2
+        assert answers == ["not any more"] * 49
+        assert await rows(pool, "SELECT id FROM saga ORDER BY id") == [(number(1),), (SAGA_ID,)]
+        assert await events_of(pool, SAGA_ID) == [(0, "started")]
 
 
 async def test_new_sagas_wait_while_the_queue_is_full(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from nexus.saga.errors import (
     NewSagasRefused,
     OutcomeUnknown,
     SagaEnded,
+    SagaError,
     SagaExists,
     SagaLost,
     SagaNotFound,
@@ -701,7 +702,11 @@ class DoubtfulStore(InMemorySecStore):
     def __init__(self, *, commits: bool) -> None:
         super().__init__()
         self.commits = commits
-        self.answers = [OutcomeUnknown("lost while committing"), StoreUnavailable("away"), StoreUnavailable("away")]
+        self.answers: list[SagaError] = [
+            OutcomeUnknown("lost while committing"),
+            StoreUnavailable("away"),
+            StoreUnavailable("away"),
+        ]
 
     async def create(self, saga: NewSaga) -> SagaLogWriter:
         if self.commits:
@@ -721,6 +726,15 @@ async def test_g1_a_creation_whose_outcome_is_unknown_ends_as_a_saga_that_runs(
         await sec.create(SAGA_ID, chain(one))
         assert store.answers == []
         assert (await sec.wait_ended(SAGA_ID)).state == SagaSucceeded()
+
+
+async def test_a_creation_in_doubt_that_is_refused_is_in_doubt_no_more(autojump_clock: trio.testing.MockClock) -> None:
+    store = DoubtfulStore(commits=False)
+    store.answers.append(NewSagasRefused("not any more"))
+    async with running(store, alike(action("one"))) as sec:
+        with trio.fail_after(60), pytest.raises(NewSagasRefused):
+            await sec.create(SAGA_ID, chain(action("one")))
+        assert sec.idle
 
 
 async def test_g1_a_creation_that_nobody_waits_for_any_more_runs() -> None:
