@@ -1,8 +1,8 @@
 """What a Nexus tells the process that started it, by the sd_notify protocol.
 
 Datagrams of `KEY=VALUE` lines to the unix socket named by NOTIFY_SOCKET; nothing at all where there is none. Keys:
-STATUS (what it is doing), X_WAITS (the names of what it waits for, separated by commas), X_INTERNAL_ADDRESS and
-X_EXTERNAL_ADDRESS (where it listens), READY=1, X_REFUSAL (why it cannot start).
+STATUS (what it is doing), X_STANDBY (1 while it waits for its turn alone, with the STATUS that says so, else 0),
+X_INTERNAL_ADDRESS and X_EXTERNAL_ADDRESS (where it listens), READY=1, X_REFUSAL (why it cannot start).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 VARIABLE = "NOTIFY_SOCKET"
 
@@ -29,8 +29,8 @@ class Notifier:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Notifier:
         return cls(environment.get(VARIABLE) or None)
 
-    def waits(self, text: str, names: Iterable[str]) -> None:
-        self.send(STATUS=text, X_WAITS=",".join(names))
+    def waits(self, text: str, *, standby: bool) -> None:
+        self.send(STATUS=text, X_STANDBY="1" if standby else "0")
 
     def refuses(self, why: str) -> None:
         self.send(STATUS=f"cannot start: {why}", X_REFUSAL=why)

@@ -31,12 +31,13 @@ from nexus.clients.dns_lookup import lookup_service
 from nexus.clients.resolver import INTERNAL_ZONE, ResolverError
 from nexus.config import DatabaseFromUrl
 from nexus.db.errors import DatabaseUnavailable
-from nexus.db.nexus_states import NexusQuiesced, await_record, take_database
+from nexus.db.nexus_states import take_turn
 from nexus.db.own_zone import put_in_service
 from nexus.db.pool import open_pool
 from nexus.db.rack import find_rack
 from nexus.db.schema_version import SCHEMA_VERSION, read_schema_version
 from nexus.deployment.edits import EditRefused
+from nexus.deployment.nexus_states import AwaitHandoff, AwaitRecord, NexusQuiesced, TakeOver, UseDatabase
 from nexus.deployment.own_zone import NexusExpunged
 from nexus.ids import NexusId, RackId
 from nexus.incarnation import Incarnation
@@ -50,7 +51,7 @@ from nexus.saga.postgres import PostgresSecStore
 from nexus.saga.sec import Sec
 from nexus.sagas.catalog import open_catalog
 from nexus.sagas.saga_types import SagaTypeError
-from nexus.startup import Services, Startup
+from nexus.startup import Services, Standby, Startup
 
 if TYPE_CHECKING:
     from dropshot.address import SocketAddr
@@ -72,6 +73,11 @@ QUIESCE_STATE_QUIET_S = 1.0
 
 class StartupError(Exception):
     """This Nexus cannot start, and waiting would not help. One line for the user."""
+
+
+class ZoneExpunged(StartupError):
+    def __init__(self, expunged: NexusExpunged) -> None:
+        super().__init__(f"this Nexus is expunged, and never comes back: {expunged} (deployment.id)")
 
 
 async def serve_until_signalled(config: NexusConfig, log: Log) -> None:
@@ -110,7 +116,7 @@ async def serve_nexus(config: NexusConfig, *, log: Log, notifier: Notifier) -> N
                     open_pool(database_url, size=1, log=database_log) as last_word,
                 ):
                     await _wait_for_world(config, startup, pool)
-                    await _take_database(config, startup, pool)
+                    await _take_turn(config, startup, pool)
                     incarnation = await _enter(config, startup, last_word, log=log)
                     await _put_in_service(
                         config,
@@ -241,26 +247,27 @@ def _database_trouble(error: Exception, pool: Pool) -> str:
     return f"the database, as {error}" if unavailable else f"the database at {pool.address}: {error}"
 
 
-async def _take_database(config: NexusConfig, startup: Startup, pool: Pool) -> None:
-    """Wait until it is this Nexus' generation's turn. Raises StartupError if that is over."""
-    nexus_id = NexusId(config.deployment.id)
+async def _take_turn(config: NexusConfig, startup: Startup, pool: Pool) -> None:
+    """Wait until it is this Nexus' generation's turn. Raises StartupError if that is over, or this Nexus expunged."""
 
-    async def has_record() -> str | None:
+    async def take() -> str | Standby | None:
         try:
-            return await pool.transaction(lambda connection: await_record(connection, nexus_id))
-        except (DatabaseUnavailable, psycopg.OperationalError) as exc:
-            return _database_trouble(exc, pool)
-
-    async def take() -> str | None:
-        try:
-            return await pool.transaction(lambda connection: take_database(connection, nexus_id))
+            turn = await pool.transaction(partial(take_turn, nexus_id=NexusId(config.deployment.id)))
         except (DatabaseUnavailable, psycopg.OperationalError) as exc:
             return _database_trouble(exc, pool)
         except NexusQuiesced as exc:
             raise StartupError(str(exc)) from None
+        except NexusExpunged as exc:
+            raise ZoneExpunged(exc) from None
+        match turn:
+            case AwaitRecord(reason):
+                return reason
+            case AwaitHandoff(reason):
+                return Standby(reason)
+            case UseDatabase() | TakeOver():
+                return None
 
-    await startup.wait_until("record", has_record)
-    await startup.wait_until("handoff", take)
+    await startup.wait_until("turn", take)
 
 
 async def _enter(config: NexusConfig, startup: Startup, pool: Pool, *, log: Log) -> Incarnation:
@@ -311,7 +318,7 @@ async def _put_in_service(
         except SecSuperseded:
             await incarnation.watch(dispelled=lambda: None)
         except NexusExpunged as exc:
-            raise StartupError(f"this Nexus is expunged, and never comes back: {exc} (deployment.id)") from None
+            raise ZoneExpunged(exc) from None
         except EditRefused as exc:
             return f"a zone of its own: {exc}"
         log.info("nexus zone in service", changes=", ".join(changes) or "none")

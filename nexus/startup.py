@@ -44,13 +44,23 @@ class Services:
     quiesce: QuiesceGate
 
 
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """A wait for this Nexus' turn, with its reason: all else is there, and others decide how long that takes."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class Startup:
     """Written by `nexus.server` as it goes, read by the APIs."""
 
     def __init__(self, *, log: Log, notifier: Notifier) -> None:
         self._log = log
         self._notifier = notifier
-        self._waiting_for: dict[str, str] = {}
+        self._waiting_for: dict[str, str | Standby] = {}
         self._database: Pool | None = None
         self._has_database = trio.Event()
         self._services: Services | None = None
@@ -88,7 +98,7 @@ class Startup:
         self._look_again.set()
         self._look_again = trio.Event()
 
-    async def wait_until(self, what: str, check: Callable[[], Awaitable[str | None]]) -> None:
+    async def wait_until(self, what: str, check: Callable[[], Awaitable[str | Standby | None]]) -> None:
         """Return once `check` returns None. Until then it returns what there is to wait for, which is logged, told to
         the parent process, and the reason that requests are refused with. `what` tells waits apart.
         """
@@ -100,7 +110,7 @@ class Startup:
                 if reason != self._waiting_for.get(what) or now >= said_at + REPEAT_S:
                     said_at = now
                     self._waiting_for[what] = reason
-                    self._log.info("waiting", reason=reason)
+                    self._log.info("waiting", reason=str(reason))
                     self._tell()
                 with trio.move_on_after(pause_s):
                     await self._look_again.wait()
@@ -110,10 +120,12 @@ class Startup:
                 self._tell()
 
     def _tell(self) -> None:
-        self._notifier.waits(f"waiting for {self._reasons()}" if self._waiting_for else "starting", self._waiting_for)
+        text = f"waiting for {self._reasons()}" if self._waiting_for else "starting"
+        standby = any(isinstance(reason, Standby) for reason in self._waiting_for.values())
+        self._notifier.waits(text, standby=standby)
 
     def _reasons(self) -> str:
-        return "; and for ".join(self._waiting_for.values())
+        return "; and for ".join(map(str, self._waiting_for.values()))
 
     def _not_yet(self) -> ServiceUnavailable:
         waiting = f": waiting for {self._reasons()}" if self._waiting_for else ""

@@ -38,9 +38,6 @@ STOP_GRACE_S = 5.0
 READY_TIMEOUT_S = 60.0
 """How long a command waits for a Nexus that it started; the Nexus goes on trying after that."""
 
-HANDOFF = "handoff"
-"""What a Nexus waits for whose generation is not the active one: for as long as others take to make way."""
-
 Ending: TypeAlias = Literal["stopped", "killed", "expunged"]
 
 
@@ -244,7 +241,7 @@ class LaunchedNexus:
                 if notices.ready:
                     await run.ready.wait()
                     return "is ready"
-                if HANDOFF in notices.waits_for:
+                if notices.standby:
                     return f"is on standby, {notices.status}"
                 if (line := f"{self.name} is {notices.status or 'starting'}") != told:
                     tell(line)

@@ -14,7 +14,7 @@ import trio
 
 from dropshot.address import SocketAddr
 from simstack.errors import SimstackError
-from simstack.launched_nexus import HANDOFF, Ending, LaunchedNexus, Run, was_asked_for
+from simstack.launched_nexus import Ending, LaunchedNexus, Run, was_asked_for
 from simstack.log_files import log_path, nexus_log
 from simstack.next_generation import put_in_next_generation
 from simstack.nexus_choice import choose_nexus
@@ -185,7 +185,7 @@ class NexusFleet:
                     nexus.listens(external, internal)
                     self._board.is_up(nexus.name, internal, pid=run.child.pid)
                     run.ready.set()
-                elif HANDOFF in notices.waits_for:
+                elif notices.standby:
                     internal = SocketAddr.parse(notices.values["X_INTERNAL_ADDRESS"])
                     self._board.stands_by(nexus.name, internal, _awaited(notices))
                 else:

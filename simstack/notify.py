@@ -36,9 +36,9 @@ class Notices:
     """Everything by its key, `READY` and `STATUS` included."""
 
     @property
-    def waits_for(self) -> list[str]:
-        """The names of what it waits for."""
-        return self.values.get("X_WAITS", "").split(",")
+    def standby(self) -> bool:
+        """It waits for its turn alone, and `status` says for whom: for as long as others take to make way."""
+        return self.values.get("X_STANDBY") == "1"
 
     @property
     def refusal(self) -> str | None:

@@ -40,14 +40,15 @@ class ServiceBoard:
         self._entries[name].pid = pid
 
     def awaits(self, name: str, what: str) -> None:
-        self._entries[name].detail = f"waits for {what}"
+        entry = self._entries[name]
+        entry.state, entry.detail = "starting", f"waits for {what}"
         self._progress.awaits(name, what)
 
     def stands_by(self, name: str, address: object, what: str) -> None:
         """It has come as far as it can until others make way."""
+        self.awaits(name, what)
         entry = self._entries[name]
         entry.state, entry.address = "standby", str(address)
-        self.awaits(name, what)
 
     def is_up(self, name: str, address: object, *, pid: int) -> None:
         entry = self._entries[name]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nexus.db.blueprint_target import read_target
 from nexus.db.blueprints import read_blueprint
-from nexus.deployment.nexus_states import first_states, handoff_waits_for, joining_waits_for, record_waits_for
+from nexus.deployment.nexus_states import TakeOver, first_states, turn_of
 from nexus.ids import NexusId
 
 if TYPE_CHECKING:
@@ -19,18 +19,8 @@ if TYPE_CHECKING:
 
     from nexus.db.connection import Connection
     from nexus.deployment.blueprint import Blueprint
-    from nexus.deployment.nexus_states import NexusState
+    from nexus.deployment.nexus_states import NexusState, Turn
     from nexus.ids import BlueprintId
-
-
-class NexusQuiesced(Exception):
-    """This Nexus has been quiesced, and never comes back."""
-
-    def __init__(self, nexus_id: NexusId) -> None:
-        super().__init__(
-            f"Nexus {nexus_id} is quiesced: its generation has made way for the next one, and it never comes back; a"
-            " new Nexus needs another id"
-        )
 
 
 async def insert_nexus_states(connection: Connection, blueprint: Blueprint, *, generation: int) -> int:
@@ -53,39 +43,18 @@ async def delete_nexus_states(connection: Connection, nexus_ids: Sequence[NexusI
     return cursor.rowcount
 
 
-async def await_record(connection: Connection, nexus_id: NexusId) -> str | None:
-    """What a Nexus that starts has to wait for before it can tell its state; None if it can."""
-    cursor = await connection.execute("SELECT FROM db_metadata_nexus WHERE nexus_id = %s", (nexus_id,))
-    if await cursor.fetchone() is not None:
-        return None
-    return record_waits_for(await _read_target_blueprint(connection), nexus_id)
+async def take_turn(connection: Connection, nexus_id: NexusId) -> Turn:
+    """What a Nexus that starts is to do, as `turn_of`. If that is to take over, it is done: it may use the database.
 
-
-async def take_database(connection: Connection, nexus_id: NexusId) -> str | None:
-    """What a Nexus that starts has to wait for before it uses the database; None if it may.
-
-    It may if it is active, or if it joins; one that is not active yet takes over, together with all that are not, when
-    no other is active. Raises NexusQuiesced. Run again after a commit whose answer was lost, it finds itself active.
+    Run again after a commit whose answer was lost, it finds itself active.
     """
     cursor = await connection.execute("SELECT nexus_id, state FROM db_metadata_nexus ORDER BY nexus_id FOR UPDATE")
     states: dict[NexusId, NexusState] = dict(await cursor.fetchall())
-    match states.get(nexus_id):
-        case "active":
-            return None
-        case "quiesced":
-            raise NexusQuiesced(nexus_id)
-        case "not_yet":
-            reason = handoff_waits_for(states)
-            if reason is None:
-                await connection.execute("UPDATE db_metadata_nexus SET state = 'active' WHERE state = 'not_yet'")
-            return reason
-        case None:
-            blueprint = await _read_target_blueprint(connection)
-            return record_waits_for(blueprint, nexus_id) or joining_waits_for(blueprint, states)
-
-
-async def _read_target_blueprint(connection: Connection) -> Blueprint:
-    return await read_blueprint(connection, (await read_target(connection)).target_id)
+    blueprint = await read_blueprint(connection, (await read_target(connection)).target_id)
+    turn = turn_of(blueprint, states, nexus_id)
+    if isinstance(turn, TakeOver):
+        await connection.execute("UPDATE db_metadata_nexus SET state = 'active' WHERE state = 'not_yet'")
+    return turn
 
 
 async def record_drained(connection: Connection, nexus_id: NexusId, blueprint: Blueprint) -> list[NexusId]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from nexus.deployment.own_zone import refuse_expunged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +15,43 @@ if TYPE_CHECKING:
 
 NexusState: TypeAlias = Literal["active", "not_yet", "quiesced"]
 """As in `db_metadata_nexus`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseDatabase:
+    """It may: it is active, or joins those that are."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """It may, once it is recorded as active, and with it all that are not active yet: nobody is any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitRecord:
+    """It waits until another has recorded its state."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitHandoff:
+    """It waits until others have made way, for as long as they take."""
+
+    reason: str
+
+
+Turn: TypeAlias = UseDatabase | TakeOver | AwaitRecord | AwaitHandoff
+
+
+class NexusQuiesced(Exception):
+    """This Nexus has been quiesced, and never comes back."""
+
+    def __init__(self, nexus_id: NexusId) -> None:
+        super().__init__(
+            f"Nexus {nexus_id} is quiesced: its generation has made way for the next one, and it never comes back; a"
+            " new Nexus needs another id"
+        )
 
 
 def goal_state(blueprint: Blueprint, nexus_id: NexusId) -> NexusState | None:
@@ -46,30 +86,39 @@ def still_active(states: Mapping[NexusId, NexusState]) -> list[NexusId]:
     return [nexus_id for nexus_id, state in states.items() if state == "active"]
 
 
-def record_waits_for(blueprint: Blueprint, nexus_id: NexusId) -> str | None:
-    """What a Nexus that starts, and of which nothing is recorded, has to wait for before that can be otherwise. None if
-    nobody will record anything of it: it may join.
+def turn_of(blueprint: Blueprint, states: Mapping[NexusId, NexusState], nexus_id: NexusId) -> Turn:
+    """What a Nexus that starts is to do, or to wait for. One of which nothing is recorded, and nobody will record
+    anything, joins those of the active generation.
+
+    Raises NexusExpunged and NexusQuiesced: then its turn is over, or will never come.
     """
+    refuse_expunged(blueprint, nexus_id)
+    match states.get(nexus_id):
+        case "active":
+            return UseDatabase()
+        case "quiesced":
+            raise NexusQuiesced(nexus_id)
+        case "not_yet":
+            return _handoff_from(still_active(states)) or TakeOver()
+        case None:
+            return _turn_of_unrecorded(blueprint, states, nexus_id)
+
+
+def _turn_of_unrecorded(blueprint: Blueprint, states: Mapping[NexusId, NexusState], nexus_id: NexusId) -> Turn:
     match goal_state(blueprint, nexus_id):
         case "quiesced":
-            return f"its record in db_metadata_nexus, while in blueprint {blueprint.id} its generation is to make way"
+            return AwaitRecord(
+                f"its record in db_metadata_nexus, while in blueprint {blueprint.id} its generation is to make way"
+            )
         case "not_yet":
-            return "an active Nexus to record that this one is of a later generation"
+            return AwaitRecord("an active Nexus to record that this one is of a later generation")
         case "active" | None:
-            return None
+            older = [other for other in still_active(states) if goal_state(blueprint, other) == "quiesced"]
+            return _handoff_from(older) or UseDatabase()
 
 
-def joining_waits_for(blueprint: Blueprint, states: Mapping[NexusId, NexusState]) -> str | None:
-    """What a Nexus of which nothing is recorded has to wait for before it joins. None if it may."""
-    older = [other for other in still_active(states) if goal_state(blueprint, other) == "quiesced"]
-    return f"the handoff: {_are_active(older)}" if older else None
-
-
-def handoff_waits_for(states: Mapping[NexusId, NexusState]) -> str | None:
-    """What a Nexus that is not active yet has to wait for. None if its generation is to take over now."""
-    active = still_active(states)
-    return f"the handoff: {_are_active(active)}" if active else None
-
-
-def _are_active(nexus_ids: list[NexusId]) -> str:
-    return f"{', '.join(map(str, nexus_ids))} {'is' if len(nexus_ids) == 1 else 'are'} not quiesced yet"
+def _handoff_from(nexus_ids: list[NexusId]) -> AwaitHandoff | None:
+    if not nexus_ids:
+        return None
+    are = "is" if len(nexus_ids) == 1 else "are"
+    return AwaitHandoff(f"the handoff: {', '.join(map(str, nexus_ids))} {are} not quiesced yet")

@@ -112,6 +112,31 @@ async def test_one_that_is_expunged_while_it_puts_itself_in_service(database_url
             assert (await w.refusal(SECOND, expunge)).startswith("this Nexus is expunged, and never comes back: ")
 
 
+THIRD = UUID(int=0x3)
+ADD_THIRD = {
+    "edit": "add_nexus_zone",
+    "zone_id": THIRD,
+    "internal_address": "[::1]:9",
+    "next_generation": True,
+}
+
+
+async def test_one_on_standby_waits_no_longer(database_url: str) -> None:
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        await edit_target(first, ADD_THIRD)
+
+        async def expunge(standby: Nexus) -> None:
+            await standby.news.wait_for_status("the handoff")
+            assert standby.news.values["X_STANDBY"] == "1"
+            await edit_target(first, {"edit": "expunge_zone", "zone_id": THIRD})
+
+        for refusal in (await w.refusal(THIRD, expunge), await w.refusal(THIRD)):
+            assert refusal.startswith(f"this Nexus is expunged, and never comes back: zone {THIRD} is expunged in ")
+        assert rows(database_url, "SELECT sec_id FROM sec_process") == [(FIRST,)]
+
+
 async def test_nothing_moves_while_it_may_still_run(database_url: str) -> None:
     async with world(database_url) as w, w.nexus() as first, w.nexus(SECOND) as second:
         await two_nexuses(w, first, second)
@@ -159,14 +184,12 @@ async def test_a_planner_that_is_on_is_told_of_a_sled_that_is_gone(database_url:
 
 
 async def test_sagas_of_an_older_generation_are_orphaned(database_url: str) -> None:
-    third = UUID(int=0x3)
     async with world(database_url) as w, w.nexus() as first:
         async with w.nexus(SECOND) as second:
             await two_nexuses(w, first, second)
             saga_id, _ = await create_demo(second)
-        add = {"edit": "add_nexus_zone", "zone_id": third, "internal_address": "[::1]:9", "next_generation": True}
-        await edit_target(first, add, {"edit": "bump_nexus_generation"})
-        async with w.nexus(third) as new:
+        await edit_target(first, ADD_THIRD, {"edit": "bump_nexus_generation"})
+        async with w.nexus(THIRD) as new:
             await new.news.wait_for_status("the handoff")
             # The second one is dead: it can neither drain nor say that it is quiesced.
             with psycopg.connect(database_url) as connection:

@@ -29,13 +29,33 @@ def stack() -> Iterator[RunAll]:
         yield running
 
 
+def launcher(stack: RunAll, *words: str) -> str:
+    result = xtask("omicron-dev", *words, "--name", stack.facts["name"])
+    assert result.returncode == 0, result.stderr
+    return result.stdout + result.stderr
+
+
+def services(stack: RunAll) -> list[dict[str, Any]]:
+    """As `status` has them."""
+    shown = xtask("omicron-dev", "status", "--json", "--name", stack.facts["name"])
+    found: list[dict[str, Any]] = json.loads(shown.stdout)["services"]
+    return found
+
+
+def expunge(stack: RunAll, nexus_id: str, *options: str) -> None:
+    result = omdb(
+        *("-w", "nexus", "blueprints", "edit", "target", "expunge-zone", nexus_id, "--set-target", *options),
+        env={"OMDB_NEXUS_URL": stack.first_url},
+    )
+    assert result.returncode == 0, result.stderr
+
+
 class Victim:
     """A Nexus with a demo saga."""
 
     def __init__(self, stack: RunAll, nexus_id: str, *, url: str, external_ip: str) -> None:
         self.id = nexus_id
         self.env = {"OMDB_NEXUS_URL": url}
-        self.first = {"OMDB_NEXUS_URL": stack.first_url}
         self._stack = stack
         self._external_ip = external_ip
         created = omdb("-w", "nexus", "sagas", "demo-create", env=self.env)
@@ -48,19 +68,13 @@ class Victim:
         return cls(stack, facts["id"], url=f"http://{facts['internal_address']}", external_ip=f"100::{number}")
 
     def launcher(self, *words: str) -> str:
-        result = xtask("omicron-dev", *words, "--name", self._stack.facts["name"])
-        assert result.returncode == 0, result.stderr
-        return result.stdout + result.stderr
+        return launcher(self._stack, *words)
 
     def nexus(self, word: str) -> None:
         self.launcher("nexus", word, self.id)
 
     def expunge(self, *options: str) -> None:
-        result = omdb(
-            *("-w", "nexus", "blueprints", "edit", "target", "expunge-zone", self.id, "--set-target", *options),
-            env=self.first,
-        )
-        assert result.returncode == 0, result.stderr
+        expunge(self._stack, self.id, *options)
 
     def sagas(self, env: dict[str, str]) -> dict[str, str]:
         """State by id, of those that are in its memory."""
@@ -98,11 +112,8 @@ class Victim:
 
     def service(self) -> dict[str, Any]:
         """As `status` has it."""
-        shown = xtask("omicron-dev", "status", "--json", "--name", self._stack.facts["name"])
         names = {nexus["id"]: f"nexus{number}" for number, nexus in enumerate(self._stack.facts["nexuses"], 1)}
-        services = json.loads(shown.stdout)["services"]
-        found: dict[str, Any] = next(each for each in services if each["name"] == names[self.id])
-        return found
+        return next(each for each in services(self._stack) if each["name"] == names[self.id])
 
     def in_dns(self) -> tuple[bool, bool]:
         """Whether internal DNS has it as a Nexus, and external DNS its address under the silo's name."""
@@ -196,3 +207,17 @@ def test_one_that_runs_is_stopped_by_the_sled_agent(stack: RunAll, number: int, 
     assert told == f"omicron-dev: {name} was stopped, since its zone is expunged: exited with status 0\n"
     victim.moves_and_is_done()
     assert shown_gone(victim) == "exited with status 0"
+
+
+def test_one_on_standby_ends_by_itself(stack: RunAll) -> None:
+    added = launcher(stack, "nexus", "add", "--next-generation")
+    found = re.search(rf"(nexus6 ({UUID}) \(pid \d+\)) is on standby, waiting for the handoff: ", added)
+    assert found is not None, added
+    who, nexus_id = found.groups()
+    assert services(stack)[-1]["health"] == "standby"
+    expunge(stack, nexus_id, "--ready-for-cleanup")  # so the sled agent leaves it alone
+    told = stack.program.stderr.until(f"nexus6 {nexus_id}", timeout_s=HANG_S)
+    why = f"this Nexus is expunged, and never comes back: zone {nexus_id} is expunged in blueprint "
+    assert told.startswith(f"omicron-dev: {who} exited with status 1: {why}")
+    eventually(lambda: services(stack)[-1]["health"], "expunged", timeout_s=HANG_S)
+    assert services(stack)[-1]["detail"].startswith("exited with status 1; its zone never comes back")

@@ -1,4 +1,4 @@
-"""Which state each Nexus is to be in."""
+"""Which state each Nexus is to be in, and what one that starts makes of that."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, added,
 
 from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
 from nexus.deployment.nexus_states import (
+    AwaitHandoff,
+    AwaitRecord,
+    NexusQuiesced,
+    TakeOver,
+    UseDatabase,
     first_states,
     goal_state,
-    handoff_waits_for,
-    joining_waits_for,
-    record_waits_for,
+    turn_of,
 )
+from nexus.deployment.own_zone import NexusExpunged
 from nexus.ids import NexusId
 from nexus.rack import NexusZone
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nexus.deployment.blueprint import Blueprint
-    from nexus.deployment.nexus_states import NexusState
+    from nexus.deployment.nexus_states import NexusState, Turn
 
 NEXT = NexusId(UUID(int=3))
 WITH_NEXT = edited_child(
@@ -54,29 +60,47 @@ def test_who_executes_is_active_and_whoever_is_later_waits_for_the_handoff() -> 
     assert first_states(BUMPED, generation=2) == {NEXT: "active"}
 
 
-def test_nobody_takes_over_while_one_is_active() -> None:
-    assert (
-        handoff_waits_for({FIRST_NEXUS: "active", NEXT: "not_yet"}) == f"the handoff: {FIRST_NEXUS} is not quiesced yet"
-    )
-    assert handoff_waits_for({FIRST_NEXUS: "quiesced", NEXT: "not_yet"}) is None
+UNRECORDED = "an active Nexus to record that this one is of a later generation"
+TO_MAKE_WAY = f"its record in db_metadata_nexus, while in blueprint {BUMPED.id} its generation is to make way"
+HANDOFF = f"the handoff: {FIRST_NEXUS} is not quiesced yet"
+HANDOFF_OF_TWO = f"the handoff: {FIRST_NEXUS}, {JOINING} are not quiesced yet"
 
 
 @pytest.mark.parametrize(
-    ("blueprint", "nexus_id", "first", "waits_for"),
+    ("blueprint", "nexus_id", "states", "turn"),
     [
-        (WITH_NEXT, JOINING, "active", None),
-        (BUMPED, JOINING, "active", f"the handoff: {FIRST_NEXUS} is not quiesced yet"),
-        (BUMPED, JOINING, "quiesced", None),
-        (WITH_NEXT, SECOND_NEXUS, "active", None),
-        (WITH_NEXT, NEXT, "active", "an active Nexus to record that this one is of a later generation"),
-        (BUMPED, NEXT, "active", f"the handoff: {FIRST_NEXUS} is not quiesced yet"),
-        (BUMPED, FIRST_NEXUS, None, f"while in blueprint {BUMPED.id} its generation is to make way"),
+        (WITH_NEXT, FIRST_NEXUS, {FIRST_NEXUS: "active", NEXT: "not_yet"}, UseDatabase()),
+        (BUMPED, FIRST_NEXUS, {FIRST_NEXUS: "active", NEXT: "not_yet"}, UseDatabase()),
+        (WITH_NEXT, NEXT, {FIRST_NEXUS: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF)),
+        (BUMPED, NEXT, {FIRST_NEXUS: "active", JOINING: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF_OF_TWO)),
+        (BUMPED, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, TakeOver()),
+        (BUMPED, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "active"}, UseDatabase()),
+        (WITH_NEXT, NEXT, {FIRST_NEXUS: "active"}, AwaitRecord(UNRECORDED)),
+        (BUMPED, NEXT, {FIRST_NEXUS: "active"}, AwaitHandoff(HANDOFF)),
+        (BUMPED, NEXT, {FIRST_NEXUS: "quiesced"}, UseDatabase()),
+        (BUMPED, FIRST_NEXUS, {}, AwaitRecord(TO_MAKE_WAY)),
+        (WITH_NEXT, JOINING, {FIRST_NEXUS: "active"}, UseDatabase()),
+        (BUMPED, JOINING, {FIRST_NEXUS: "active"}, AwaitHandoff(HANDOFF)),
+        (BUMPED, JOINING, {FIRST_NEXUS: "active", NEXT: "active"}, AwaitHandoff(HANDOFF)),
+        (BUMPED, JOINING, {FIRST_NEXUS: "quiesced", NEXT: "active"}, UseDatabase()),
     ],
 )
-def test_one_of_which_nothing_is_recorded(
-    blueprint: Blueprint, nexus_id: NexusId, first: NexusState | None, waits_for: str | None
+def test_what_one_that_starts_is_to_do(
+    blueprint: Blueprint, nexus_id: NexusId, states: Mapping[NexusId, NexusState], turn: Turn
 ) -> None:
-    """An expunged one may go on: it finds out by itself."""
-    states: dict[NexusId, NexusState] = {} if first is None else {FIRST_NEXUS: first}
-    reason = record_waits_for(blueprint, nexus_id) or joining_waits_for(blueprint, states)
-    assert (reason is None) if waits_for is None else (waits_for in (reason or ""))
+    assert turn_of(blueprint, states, nexus_id) == turn
+
+
+@pytest.mark.parametrize("recorded", ["active", "not_yet", "quiesced", None])
+def test_an_expunged_one_waits_for_nothing(recorded: NexusState | None) -> None:
+    states: dict[NexusId, NexusState] = {FIRST_NEXUS: "active"}
+    if recorded is not None:
+        states[NEXT] = recorded
+    expunged = edited_child(WITH_NEXT, ExpungeZone(NEXT), number=3)
+    with pytest.raises(NexusExpunged, match=f"^zone {NEXT} is expunged in blueprint {expunged.id};"):
+        turn_of(expunged, states, NEXT)
+
+
+def test_a_quiesced_one_never_comes_back() -> None:
+    with pytest.raises(NexusQuiesced, match=f"^Nexus {FIRST_NEXUS} is quiesced: "):
+        turn_of(BUMPED, {FIRST_NEXUS: "quiesced", NEXT: "active"}, FIRST_NEXUS)

@@ -18,12 +18,14 @@ def test_one_datagram_each(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as parent:
         parent.bind(str(tmp_path / "s"))
         notifier = Notifier.from_environment({"NOTIFY_SOCKET": str(tmp_path / "s")})
-        notifier.waits("waiting for\nthe database", ["database", "rack"])
+        notifier.waits("waiting for\nthe database", standby=False)
+        notifier.waits("waiting for the handoff", standby=True)
         notifier.send(X_INTERNAL_ADDRESS="[::1]:1", X_EXTERNAL_ADDRESS="127.0.0.1:2")
         notifier.ready()
         notifier.refuses("it is expunged")
-        assert [parent.recv(1000) for _ in range(4)] == [
-            b"STATUS=waiting for the database\nX_WAITS=database,rack",
+        assert [parent.recv(1000) for _ in range(5)] == [
+            b"STATUS=waiting for the database\nX_STANDBY=0",
+            b"STATUS=waiting for the handoff\nX_STANDBY=1",
             b"X_INTERNAL_ADDRESS=[::1]:1\nX_EXTERNAL_ADDRESS=127.0.0.1:2",
             b"READY=1\nSTATUS=ready",
             b"STATUS=cannot start: it is expunged\nX_REFUSAL=it is expunged",

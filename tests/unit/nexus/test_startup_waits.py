@@ -12,24 +12,26 @@ import trio.testing
 from dropshot.logging import BunyanForm, log_to
 from nexus.errors import ServiceUnavailable
 from nexus.notify import Notifier
-from nexus.startup import LONGEST_PAUSE_S, REPEAT_S, Startup
+from nexus.startup import LONGEST_PAUSE_S, REPEAT_S, Standby, Startup
 
 
 class RecordingNotifier(Notifier):
     def __init__(self) -> None:
         super().__init__(None)
         self.said: list[str] = []
+        self.standby: list[str] = []
 
     def send(self, **values: str) -> None:
         self.said.append(values["STATUS"])
+        self.standby.append(values["X_STANDBY"])
 
 
 class World:
     def __init__(self) -> None:
-        self.reason: str | None = "the database at [::1]:1: refused"
+        self.reason: str | Standby | None = "the database at [::1]:1: refused"
         self.looks: list[float] = []
 
-    async def look(self) -> str | None:
+    async def look(self) -> str | Standby | None:
         self.looks.append(trio.current_time())
         return self.reason
 
@@ -95,6 +97,24 @@ async def test_reasons_are_told_once_each_and_refuse_requests(autojump_clock: tr
     assert notifier.said[0] == "waiting for the database at [::1]:1: refused"
     assert "waiting for the schema; and for internal DNS at [::1]:2: refused" in notifier.said
     assert notifier.said[-1] == "starting"
+
+
+async def test_standby_is_told_with_its_reason_and_no_other(autojump_clock: trio.testing.MockClock) -> None:
+    startup, notifier, text = start()
+    world = World()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(startup.wait_until, "turn", world.look)
+        for reason in (Standby("the handoff"), "the database", Standby("the handoff"), None):
+            await trio.sleep(1)
+            world.reason = reason
+    assert list(zip(notifier.said, notifier.standby, strict=True)) == [
+        ("waiting for the database at [::1]:1: refused", "0"),
+        ("waiting for the handoff", "1"),
+        ("waiting for the database", "0"),
+        ("waiting for the handoff", "1"),
+        ("starting", "0"),
+    ]
+    assert json.loads(text.getvalue().splitlines()[1])["reason"] == "the handoff"
 
 
 async def test_a_long_wait_is_said_again(autojump_clock: trio.testing.MockClock) -> None:

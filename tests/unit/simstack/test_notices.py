@@ -21,3 +21,11 @@ def test_what_is_no_notice_is_ignored() -> None:
 
 def test_ready_is_1_alone() -> None:
     assert not Notices().updated(b"READY=0").ready
+
+
+def test_who_is_on_standby_says_so_until_it_waits_for_something_else() -> None:
+    notices = Notices().updated(b"STATUS=waiting for the database\nX_STANDBY=0")
+    assert not notices.standby
+    notices = notices.updated(b"STATUS=waiting for the handoff\nX_STANDBY=1")
+    assert notices.standby
+    assert not notices.updated(b"STATUS=starting\nX_STANDBY=0").standby
