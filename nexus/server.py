@@ -32,7 +32,7 @@ from nexus.clients.resolver import INTERNAL_ZONE, ResolverError
 from nexus.config import DatabaseFromUrl
 from nexus.db.errors import DatabaseUnavailable
 from nexus.db.nexus_states import take_turn
-from nexus.db.own_zone import put_in_service
+from nexus.db.own_zone import NotItsTurn, put_in_service
 from nexus.db.pool import open_pool
 from nexus.db.rack import find_rack
 from nexus.db.schema_version import SCHEMA_VERSION, read_schema_version
@@ -259,15 +259,13 @@ async def _take_turn(config: NexusConfig, startup: Startup, pool: Pool) -> None:
             raise StartupError(str(exc)) from None
         except NexusExpunged as exc:
             raise ZoneExpunged(exc) from None
-        match turn:
-            case AwaitRecord(reason):
-                return reason
-            case AwaitHandoff(reason):
-                return Standby(reason)
-            case UseDatabase() | TakeOver():
-                return None
+        return None if isinstance(turn, UseDatabase | TakeOver) else _waits_for(turn)
 
     await startup.wait_until("turn", take)
+
+
+def _waits_for(turn: AwaitRecord | AwaitHandoff) -> str | Standby:
+    return Standby(turn.reason) if isinstance(turn, AwaitHandoff) else turn.reason
 
 
 async def _enter(config: NexusConfig, startup: Startup, pool: Pool, *, log: Log) -> Incarnation:
@@ -310,7 +308,7 @@ async def _put_in_service(
         await incarnation.guard(connection)
         return changes
 
-    async def record() -> str | None:
+    async def record() -> str | Standby | None:
         try:
             changes = await pool.transaction(put)
         except (DatabaseUnavailable, psycopg.OperationalError) as exc:
@@ -319,6 +317,10 @@ async def _put_in_service(
             await incarnation.watch(dispelled=lambda: None)
         except NexusExpunged as exc:
             raise ZoneExpunged(exc) from None
+        except NexusQuiesced as exc:
+            raise StartupError(str(exc)) from None
+        except NotItsTurn as exc:
+            return _waits_for(exc.turn)
         except EditRefused as exc:
             return f"a zone of its own: {exc}"
         log.info("nexus zone in service", changes=", ".join(changes) or "none")

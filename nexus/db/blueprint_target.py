@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nexus.db.blueprints import delete_blueprint, insert_blueprint, read_blueprint
+from nexus.db.rack_state import read_rack_state
 from nexus.db.sec_processes import mark_expunged
 from nexus.deployment.blueprint import Blueprint, BlueprintTarget
 from nexus.deployment.succession import objections
@@ -81,7 +82,7 @@ async def set_target(
         if blueprint.parent_blueprint_id != current.target.target_id:
             raise InvalidRequest(f"Blueprint {target_id}'s parent blueprint is not the current target blueprint")
         target = await read_blueprint(connection, current.target.target_id)
-        if wrong := "; ".join(objections(target, blueprint)):
+        if wrong := "; ".join(objections(target, blueprint, rack=await read_rack_state(connection))):
             raise InvalidRequest(f"Blueprint {target_id} cannot follow on the current target blueprint: {wrong}")
         await _insert_version(connection, current.version + 1, wanted)
         await _mark_expunged(connection, blueprint)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from nexus.db.blueprint_target import read_target
 from nexus.db.blueprints import find_blueprint, insert_blueprint, read_blueprint
 from nexus.db.dns import read_newest_dns_versions
+from nexus.db.rack_state import read_rack_state
 from nexus.db.sleds import list_expunged_sleds
 from nexus.deployment.blueprint import FromEdit, FromPlanner
-from nexus.deployment.edits import ChildMetadata, EditRefused, RackState, child, edits_comment
+from nexus.deployment.edits import ChildMetadata, EditRefused, child, edits_comment
 from nexus.deployment.planner import plan
 from nexus.errors import InvalidRequest
-from nexus.ids import NexusId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from nexus.deployment.blueprint import Blueprint, BlueprintSource
     from nexus.deployment.edits import Edit
     from nexus.ids import BlueprintId
-
-LIST_ABLE = """
-SELECT sec_id FROM sec_process
-WHERE NOT EXISTS (SELECT FROM db_metadata_nexus WHERE nexus_id = sec_id AND state = 'quiesced')
-"""
-"""Nexuses that have run, and are not quiesced."""
 
 
 async def store_edited_blueprint(
@@ -126,7 +120,4 @@ async def make_child(
         internal_dns_version=versions["internal"],
         external_dns_version=versions["external"],
     )
-    cursor = await connection.execute(LIST_ABLE)
-    able = [NexusId(sec_id) for (sec_id,) in await cursor.fetchall()]
-    rack = RackState(expunged_sleds=await list_expunged_sleds(connection), able=able)
-    return child(parent, metadata, edits, rack=rack)
+    return child(parent, metadata, edits, rack=await read_rack_state(connection))

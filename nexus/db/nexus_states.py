@@ -1,6 +1,6 @@
 """`db_metadata_nexus`: which Nexuses may use the database, as the generations take turns.
 
-    not_yet ── handoff: no Nexus is active any more ──> active ── drained, and no more to do here ──> quiesced
+    not_yet ── handoff: none of an earlier generation is active any more ──> active ── drained ──> quiesced
 
 Who is quiesced never comes back.
 """
@@ -48,19 +48,33 @@ async def take_turn(connection: Connection, nexus_id: NexusId) -> Turn:
 
     Run again after a commit whose answer was lost, it finds itself active.
     """
-    cursor = await connection.execute("SELECT nexus_id, state FROM db_metadata_nexus ORDER BY nexus_id FOR UPDATE")
-    states: dict[NexusId, NexusState] = dict(await cursor.fetchall())
     blueprint = await read_blueprint(connection, (await read_target(connection)).target_id)
-    turn = turn_of(blueprint, states, nexus_id)
+    cursor = await connection.execute("SELECT nexus_id, state FROM db_metadata_nexus ORDER BY nexus_id")
+    turn = turn_of(blueprint, dict(await cursor.fetchall()), nexus_id)
+    return await take_turn_in(connection, blueprint, nexus_id) if isinstance(turn, TakeOver) else turn
+
+
+async def take_turn_in(connection: Connection, target: Blueprint, nexus_id: NexusId) -> Turn:
+    """`take_turn`, as it is when nobody else changes a state."""
+    cursor = await connection.execute("SELECT nexus_id, state FROM db_metadata_nexus ORDER BY nexus_id FOR UPDATE")
+    turn = turn_of(target, dict(await cursor.fetchall()), nexus_id)
     if isinstance(turn, TakeOver):
-        await connection.execute("UPDATE db_metadata_nexus SET state = 'active' WHERE state = 'not_yet'")
+        await connection.execute(
+            "UPDATE db_metadata_nexus SET state = 'active' WHERE nexus_id = ANY(%s)", (list(turn.nexus_ids),)
+        )
     return turn
+
+
+async def list_active(connection: Connection) -> list[NexusId]:
+    cursor = await connection.execute("SELECT nexus_id FROM db_metadata_nexus WHERE state = 'active' ORDER BY nexus_id")
+    return [NexusId(nexus_id) for (nexus_id,) in await cursor.fetchall()]
 
 
 async def record_drained(connection: Connection, nexus_id: NexusId, blueprint: Blueprint) -> list[NexusId]:
     """Note that this Nexus is drained as of this blueprint. Returns who of its generation is not yet.
 
-    None is left if one of them is quiesced: before it was, all were drained.
+    None is left if one of them is quiesced: before it was, all were drained. One that has never been active has nothing
+    to drain.
     """
     await connection.execute(
         "UPDATE db_metadata_nexus SET last_drained_blueprint_id = %s"
@@ -78,7 +92,8 @@ async def record_drained(connection: Connection, nexus_id: NexusId, blueprint: B
     }
     if any(state == "quiesced" for state, _ in rows.values()):
         return []
-    return [NexusId(id_) for id_ in together if id_ not in rows or rows[NexusId(id_)][1] != blueprint.id]
+    drained = {id_ for id_, (state, as_of) in rows.items() if state == "not_yet" or as_of == blueprint.id}
+    return [NexusId(id_) for id_ in together if id_ not in drained]
 
 
 async def record_quiesced(connection: Connection, nexus_id: NexusId) -> bool:

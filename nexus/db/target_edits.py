@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EditedTarget:
-    """The target, whether it is to be executed, and whether it was made by this edit."""
+    """The target, whether it is to be executed, and whether it was made by this call."""
 
     blueprint: Blueprint
     enabled: bool
@@ -43,12 +43,13 @@ async def edit_target(
 ) -> EditedTarget:
     """Make the edits that the target needs, as it is once it is locked. What `find_edits` reads is of then, too.
 
-    Run again after a commit whose answer was lost, it finds its own child to be the target.
+    Run again after a commit whose answer was lost, it finds the child that it made, be it the target still or not.
     """
     current = await lock_target(connection)
+    made = await find_blueprint(connection, blueprint_id)
+    if made is not None:
+        return EditedTarget(made, enabled=current.target.enabled, is_new=True)
     target = await read_blueprint(connection, current.target.target_id)
-    if target.id == blueprint_id:
-        return EditedTarget(target, enabled=current.target.enabled, is_new=True)
     edits = await find_edits(target)
     if not edits:
         return EditedTarget(target, enabled=current.target.enabled, is_new=False)
@@ -78,12 +79,8 @@ async def make_edited_target(
 ) -> Blueprint:
     """Make the edits that somebody wants in the target, which must be `parent_id` if that is given.
 
-    Raises InvalidRequest, and then nothing has changed. Run again after a commit whose answer was lost, it finds what
-    it made.
+    Raises InvalidRequest, and then nothing has changed.
     """
-    stored = await find_blueprint(connection, blueprint_id)
-    if stored is not None:
-        return stored
 
     async def find_edits(target: Blueprint) -> Sequence[Edit]:
         if parent_id is not None and parent_id != target.id:

@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     from nexus.ids import BlueprintId
 
 
-NO_NEXUS_LEFT = (
-    "no Nexus of the active generation would be left in service, and so none that could change the target again; add"
-    " one first"
-)
+NO_NEXUS_LEFT = "no Nexus of the active generation would be left in service; add one first"
 
 DISCARD_PREFIX = ipaddress.IPv6Network("100::/64")
 """Of RFC 6666: nobody is there."""
@@ -109,15 +106,17 @@ class RackState:
     expunged_sleds: Collection[SledId] = ()
     """By their policy, be they in service in the blueprint or not."""
 
-    able: Collection[NexusId] | None = None
-    """Nexuses that have run and are not quiesced: they can take over from others. None if that is not known."""
+    use_database: Collection[NexusId] | None = None
+    """Nexuses that have run, and have not made way for others: they execute blueprints, and can change the target. None
+    if that is not known.
+    """
 
-    def can_take_over(self, zone: NexusZone) -> bool:
-        return self.able is None or zone.id in self.able
+
+NOTHING_KNOWN = RackState()
 
 
 def child(
-    parent: Blueprint, metadata: ChildMetadata, edits: Iterable[Edit] = (), *, rack: RackState = RackState()
+    parent: Blueprint, metadata: ChildMetadata, edits: Iterable[Edit] = (), *, rack: RackState = NOTHING_KNOWN
 ) -> Blueprint:
     """A child that is like its parent but for these edits, made in this order. Raises EditRefused."""
     blueprint = msgspec.structs.replace(
@@ -133,21 +132,29 @@ def child(
     )
     for edit in edits:
         blueprint = _edited(blueprint, edit, rack)
-    _check_who_is_left(parent, blueprint, rack)
+    if reason := why_nobody_is_left(parent, blueprint, rack):
+        raise EditRefused(reason)
     return blueprint
 
 
-def _check_who_is_left(parent: Blueprint, blueprint: Blueprint, rack: RackState) -> None:
-    left = blueprint.active_nexuses()
-    if parent.active_nexuses() and not left:
-        raise EditRefused(NO_NEXUS_LEFT)
-    if blueprint.nexus_generation > parent.nexus_generation or any(map(rack.can_take_over, left)):
-        return
-    if any(map(rack.can_take_over, parent.active_nexuses())):
-        raise EditRefused(
-            "none of the Nexuses that would be left in service could take over, since they have never run, or are"
-            f" quiesced: {', '.join(str(zone.id) for zone in left)}; start or add one first"
+def why_nobody_is_left(parent: Blueprint, blueprint: Blueprint, rack: RackState) -> str | None:
+    """What is wrong if the control plane comes to an end with this child. None if somebody is left."""
+    if parent.active_nexuses() and not blueprint.active_nexuses():
+        return NO_NEXUS_LEFT
+    if rack.use_database is None:
+        return None
+    left = [zone.id for _, zone in blueprint.zones() if zone.in_service]
+    if _any_of(rack.use_database, parent) and not _any_of(rack.use_database, blueprint):
+        return (
+            "the Nexuses that would be left in service have never run, or wait for the handoff, or are quiesced:"
+            f" {', '.join(map(str, left))}; so none could change the target again. Start or add one first, or have the"
+            " handoff done"
         )
+    return None
+
+
+def _any_of(nexus_ids: Collection[NexusId], blueprint: Blueprint) -> bool:
+    return any(zone.in_service and zone.id in nexus_ids for _, zone in blueprint.zones())
 
 
 def _edited(blueprint: Blueprint, edit: Edit, rack: RackState) -> Blueprint:
@@ -163,7 +170,7 @@ def _edited(blueprint: Blueprint, edit: Edit, rack: RackState) -> Blueprint:
         case MoveNexusZone():
             return _with_zone(blueprint, edit.zone_id, _move(edit.internal_address))
         case BumpNexusGeneration():
-            return _bump_nexus_generation(blueprint)
+            return _bump_nexus_generation(blueprint, rack)
     assert_never(edit)
 
 
@@ -290,7 +297,13 @@ def _own_external_ip(blueprint: Blueprint, external_ip: str) -> str:
     return str(max([DISCARD_PREFIX.network_address, *discarded]) + 1)
 
 
-def _bump_nexus_generation(blueprint: Blueprint) -> Blueprint:
+def _bump_nexus_generation(blueprint: Blueprint, rack: RackState) -> Blueprint:
+    active = [NexusId(zone.id) for zone in blueprint.active_nexuses()]
+    if rack.use_database and not any(nexus_id in rack.use_database for nexus_id in active):
+        raise EditRefused(
+            f"the handoff to generation {blueprint.nexus_generation} is not done yet; this is who waits for it:"
+            f" {', '.join(map(str, active))}"
+        )
     bumped = msgspec.structs.replace(blueprint, nexus_generation=blueprint.nexus_generation + 1)
     if not bumped.active_nexuses():
         raise EditRefused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from nexus.deployment.blueprint import Expunged
 from nexus.deployment.own_zone import refuse_expunged
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ class UseDatabase:
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """It may, once it is recorded as active, and with it all that are not active yet: nobody is any more."""
+    """It may, once these are recorded as active: those of its generation that have waited."""
+
+    nexus_ids: tuple[NexusId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class NexusQuiesced(Exception):
 
     def __init__(self, nexus_id: NexusId) -> None:
         super().__init__(
-            f"Nexus {nexus_id} is quiesced: its generation has made way for the next one, and it never comes back; a"
-            " new Nexus needs another id"
+            f"Nexus {nexus_id} is quiesced: it has made way for others, and never comes back; a new Nexus needs another"
+            " id"
         )
 
 
@@ -81,16 +84,12 @@ def first_states(blueprint: Blueprint, *, generation: int) -> dict[NexusId, Nexu
     return states
 
 
-def still_active(states: Mapping[NexusId, NexusState]) -> list[NexusId]:
-    """Who keeps the Nexuses that are not active yet from taking over."""
-    return [nexus_id for nexus_id, state in states.items() if state == "active"]
-
-
 def turn_of(blueprint: Blueprint, states: Mapping[NexusId, NexusState], nexus_id: NexusId) -> Turn:
-    """What a Nexus that starts is to do, or to wait for. One of which nothing is recorded, and nobody will record
-    anything, joins those of the active generation.
+    """What a Nexus that starts is to do, or to wait for. One that the blueprint does not have joins the active
+    generation.
 
-    Raises NexusExpunged and NexusQuiesced: then its turn is over, or will never come.
+    Generations take over one after the other, and whole: whoever has waited, and whoever comes just then. Raises
+    NexusExpunged and NexusQuiesced: then its turn is over, or will never come.
     """
     refuse_expunged(blueprint, nexus_id)
     match states.get(nexus_id):
@@ -98,27 +97,49 @@ def turn_of(blueprint: Blueprint, states: Mapping[NexusId, NexusState], nexus_id
             return UseDatabase()
         case "quiesced":
             raise NexusQuiesced(nexus_id)
-        case "not_yet":
-            return _handoff_from(still_active(states)) or TakeOver()
-        case None:
-            return _turn_of_unrecorded(blueprint, states, nexus_id)
+        case None if (reason := _unrecorded_waits_for(blueprint, nexus_id)) is not None:
+            return AwaitRecord(reason)
+        case "not_yet" | None:
+            return _turn_to_take_over(blueprint, states, nexus_id)
 
 
-def _turn_of_unrecorded(blueprint: Blueprint, states: Mapping[NexusId, NexusState], nexus_id: NexusId) -> Turn:
+def _unrecorded_waits_for(blueprint: Blueprint, nexus_id: NexusId) -> str | None:
+    """None if nobody will record anything of it."""
     match goal_state(blueprint, nexus_id):
         case "quiesced":
-            return AwaitRecord(
-                f"its record in db_metadata_nexus, while in blueprint {blueprint.id} its generation is to make way"
-            )
+            return f"its record in db_metadata_nexus, while in blueprint {blueprint.id} its generation is to make way"
         case "not_yet":
-            return AwaitRecord("an active Nexus to record that this one is of a later generation")
+            return "an active Nexus to record that this one is of a later generation"
         case "active" | None:
-            older = [other for other in still_active(states) if goal_state(blueprint, other) == "quiesced"]
-            return _handoff_from(older) or UseDatabase()
+            return None
 
 
-def _handoff_from(nexus_ids: list[NexusId]) -> AwaitHandoff | None:
-    if not nexus_ids:
-        return None
-    are = "is" if len(nexus_ids) == 1 else "are"
-    return AwaitHandoff(f"the handoff: {', '.join(map(str, nexus_ids))} {are} not quiesced yet")
+def _turn_to_take_over(blueprint: Blueprint, states: Mapping[NexusId, NexusState], nexus_id: NexusId) -> Turn:
+    own = blueprint.find_zone(nexus_id)
+    generation = blueprint.nexus_generation if own is None else own[1].zone_type.nexus_generation
+    in_the_way = [
+        other for other, state in states.items() if state == "active" and not _makes_way(blueprint, other, generation)
+    ]
+    if in_the_way:
+        are = "is" if len(in_the_way) == 1 else "are"
+        return AwaitHandoff(f"the handoff: {', '.join(map(str, in_the_way))} {are} not quiesced yet")
+    waiting = {
+        zone.id: zone.zone_type.nexus_generation
+        for _, zone in blueprint.zones()
+        if zone.in_service and states.get(zone.id) == "not_yet"
+    }
+    first = min(waiting.values(), default=generation)
+    if first < generation:
+        return AwaitHandoff(f"the handoff to generation {first}, which comes before")
+    together = tuple(other for other, of in waiting.items() if of == generation)
+    return TakeOver(together) if together else UseDatabase()
+
+
+def _makes_way(blueprint: Blueprint, other: NexusId, generation: int) -> bool:
+    """Whether an active Nexus keeps nobody of this generation from taking over: it is of that, too, or is gone."""
+    found = blueprint.find_zone(other)
+    if found is None:
+        return False
+    _, zone = found
+    gone = isinstance(zone.disposition, Expunged) and zone.disposition.ready_for_cleanup
+    return gone or zone.zone_type.nexus_generation == generation

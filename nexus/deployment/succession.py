@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nexus.deployment.blueprint import Expunged
-from nexus.deployment.edits import NO_NEXUS_LEFT
+from nexus.deployment.edits import NOTHING_KNOWN, RackState, why_nobody_is_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nexus.ids import NexusId
 
 
-def objections(target: Blueprint, successor: Blueprint) -> Iterator[str]:
+def objections(target: Blueprint, successor: Blueprint, *, rack: RackState = NOTHING_KNOWN) -> Iterator[str]:
     """A sentence for each thing that is wrong; none if `successor` may take the place of `target`."""
     if successor.nexus_generation < target.nexus_generation:
         yield f"the Nexus generation falls from {target.nexus_generation} to {successor.nexus_generation}"
@@ -50,8 +50,8 @@ def objections(target: Blueprint, successor: Blueprint) -> Iterator[str]:
         if not zone_ids <= shared_already.get(address, set()):
             ids = " and ".join(map(str, sorted(zone_ids)))
             yield f"zones {ids}, which are in service, have one internal address, {address}"
-    if target.active_nexuses() and not successor.active_nexuses():
-        yield NO_NEXUS_LEFT
+    if reason := why_nobody_is_left(target, successor, rack):
+        yield reason
 
 
 def _comes_back(zone: BlueprintZone, later: BlueprintZone) -> bool:

@@ -20,13 +20,14 @@ import psycopg
 from nexus.db.blueprint_target import lock_target, read_target
 from nexus.db.deployed_dns import deploy_dns, lock_dns
 from nexus.db.errors import DatabaseUnavailable
-from nexus.db.nexus_states import delete_nexus_states, insert_nexus_states
+from nexus.db.nexus_states import delete_nexus_states, insert_nexus_states, list_active
 from nexus.deployment.execution import (
     ORPHANED_COMMENT,
     EventReport,
     NotInBlueprint,
     StepReport,
     expunged_zones,
+    older_nexuses,
     own_generation,
     saga_moves,
     why_not_to_execute,
@@ -217,6 +218,8 @@ class BlueprintExecutor:
         moves = saga_moves(blueprint, self._nexus_id)
         if not moves.orphaned:
             return "no expunged Nexus of an older generation is ready for cleanup"
+        if able := older_nexuses(blueprint, self._nexus_id, await self._pool.transaction(list_active)):
+            return f"left to Nexuses of their generation that have not made way yet: {', '.join(map(str, able))}"
         secs = [SecId(zone_id) for zone_id in moves.orphaned]
         given_up = await self._sec.abandon_orphans(secs, comment=ORPHANED_COMMENT, guard=check)
         if given_up.abandoned:

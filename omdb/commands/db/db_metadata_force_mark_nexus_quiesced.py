@@ -32,8 +32,8 @@ def force_mark(
 ) -> int:
     """Record that a Nexus is quiesced that can do so no more itself.
 
-    It must be one that the target blueprint wants quiesced, because another generation is to be active. This changes
-    the database and needs -w. It asks before it does.
+    It must be one that the target blueprint wants quiesced, because another generation is to be active, or that is
+    expunged. This changes the database and needs -w. It asks before it does.
 
     Parameters
     ----------
@@ -60,13 +60,15 @@ def force_mark(
 def _check_blueprint(database: Database, nexus_id: NexusId) -> None:
     with database.reading() as connection:
         target = read_target_blueprint(connection)
+    zone = target.find_zone(nexus_id)
     match goal_state(target, nexus_id):
         case "quiesced":
             return
+        case None if zone is not None:
+            return  # it is expunged: whoever waits for it may wait for ever
         case None:
-            raise OmdbError(f"Nexus {nexus_id} has no zone in service in the target blueprint, {target.id}")
+            raise OmdbError(f"Nexus {nexus_id} has no zone in the target blueprint, {target.id}")
         case "active" | "not_yet":
-            zone = target.find_zone(nexus_id)
             assert zone is not None, "it has a goal"
             raise OmdbError(
                 f"Nexus {nexus_id} is of generation {zone[1].zone_type.nexus_generation}, and in the target blueprint,"

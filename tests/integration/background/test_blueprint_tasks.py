@@ -37,6 +37,7 @@ from nexus.background.tasks.reconfigurator_config import ReconfiguratorConfigWat
 from nexus.db.blueprint_target import lock_target, read_target, replace_target, set_target_enabled
 from nexus.db.blueprints import read_blueprint
 from nexus.db.connection import Connection
+from nexus.db.nexus_state_repairs import mark_quiesced
 from nexus.db.pool import open_pool
 from nexus.db.rack import initialize_rack
 from nexus.db.reconfigurator_config import insert_config
@@ -367,6 +368,25 @@ async def test_nothing_is_done_by_what_is_the_target_no_more(database_url: str, 
         assert left is not None
 
 
+async def test_sagas_are_left_to_nexuses_of_their_generation_that_can_run_them(database_url: str) -> None:
+    async with rack(database_url) as pool:
+        add = added(THIRD, next_generation=True)
+        gone = ExpungeZone(SECOND_NEXUS, ready_for_cleanup=True)
+        target = await make_target(pool, add, BumpNexusGeneration(), gone)
+        for left, said in (
+            (True, f"left to Nexuses of their generation that have not made way yet: {FIRST_NEXUS}"),
+            (False, "0 sagas abandoned"),
+        ):
+            if not left:
+                with psycopg.connect(database_url) as connection:
+                    mark_quiesced(connection, FIRST_NEXUS)
+            sec = NoSec()
+            report = (await executor(pool, NexusId(THIRD.id), target, sec).activate())["event_report"]
+            assert isinstance(report, EventReport)
+            assert (report.steps[-1].outcome, report.steps[-1].message) == ("completed", said)
+            assert bool(sec.calls) is not left
+
+
 class StoppedPool:
     """Of a process that is stopped before the transaction of this number, and goes on after `meanwhile`."""
 
@@ -399,6 +419,8 @@ async def test_a_nexus_that_was_stopped_among_sagas_takes_no_more_of_them(
         with psycopg.connect(database_url) as connection:
             for saga in (1, 2):
                 demo(saga, current_sec=SECOND_NEXUS).insert(connection)
+            if nexus_id != FIRST_NEXUS:
+                mark_quiesced(connection, FIRST_NEXUS)
         last = NexusZone(NexusId(UUID(int=4)), FIRST_SLED, "127.0.0.1:10", "100::4")
         meanwhile = partial(make_target, pool, added(last), ExpungeZone(nexus_id))
         store = PostgresSecStore(cast("Pool", StoppedPool(pool, 3 * taken + 2, meanwhile)), log=KeptLog())

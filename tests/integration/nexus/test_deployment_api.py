@@ -158,7 +158,7 @@ async def test_an_edit_of_the_target_takes_its_place_or_changes_nothing(
             assert refused == (400, "InvalidRequest", message)
         leave_nobody = {"edits": [{"edit": "expunge_zone", "zone_id": FIRST}], "set_target": True}
         _, _, message = await api.refused("POST", "/experimental/blueprints/target/edit", leave_nobody)
-        assert message.startswith("none of the Nexuses that would be left in service could take over, since they have")
+        assert message.startswith("the Nexuses that would be left in service have never run, or wait for the handoff, ")
         assert {item["id"] for item in (await api("GET", ALL))["items"]} == {first["target_id"], made["id"]}
         assert await api("GET", TARGET) == target
 

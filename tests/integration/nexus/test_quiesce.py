@@ -6,16 +6,19 @@ import json
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import msgspec
 import psycopg
 import trio
 import trio.testing
 from blueprint_driver import TARGET, edit_target, eventually, get, names, post
 from nexus_lab import FIRST, SECOND, Nexus, world
 
+from dropshot.address import SocketAddr
 from nexus.config import (
     BackgroundTasksConfig,
     BlueprintTasksConfig,
     DnsTasksConfig,
+    DropshotConfig,
     ExternalEndpointsConfig,
     SagaRecoveryConfig,
     SessionCleanupConfig,
@@ -24,6 +27,7 @@ from nexus.incarnation import CHECK_PERIOD_S
 from nexus.quiesce.sagas import REQUESTED
 from nexus.quiesce.sequence import RETIRED, STOPPED
 from nexus.saga.sec import CLAIM_CHECK_PERIOD_S
+from simstack.loopback import reserved_ports
 
 if TYPE_CHECKING:
     from openapi_check import OpenApi
@@ -166,6 +170,37 @@ async def test_the_next_generation_takes_over(database_url: str) -> None:
             assert recorded(database_url) == {FIRST: "quiesced", NEXT: "active"}
             await post(new, "/demo-saga")
             await eventually(lambda: names(w) == {str(NEXT)})
+
+
+async def test_one_that_joins_late_waits_for_the_handoff_too(database_url: str) -> None:
+    """Its turn was to join the first generation, when its address was taken. Meanwhile the next one is to take over."""
+    joining, in_its_way = UUID(int=0x4), UUID(int=0x5)
+    with reserved_ports() as reserve_port:
+        address = SocketAddr("127.0.0.1", reserve_port(["127.0.0.1"]))
+        await joins_late(database_url, joining, in_its_way, address)
+
+
+async def joins_late(database_url: str, joining: UUID, in_its_way: UUID, address: SocketAddr) -> None:
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        made = await post(first, "/demo-saga")
+        add = {"edit": "add_nexus_zone", "zone_id": in_its_way, "internal_address": str(address)}
+        await edit_target(first, add, ADD_NEXT)
+        deployment = w.config(joining, database_url=database_url).deployment
+        internal = DropshotConfig(bind_address=str(address))
+        deployment = msgspec.structs.replace(deployment, dropshot_internal=internal)
+        async with w.nexus(joining, deployment=deployment) as late:
+            await late.news.wait_for_status(f"zone {in_its_way} is in service at {address} already")
+            await edit_target(first, BUMP)
+            await edit_target(first, {"edit": "expunge_zone", "zone_id": in_its_way, "ready_for_cleanup": True})
+            await late.news.wait_for_status(f"the handoff: {FIRST} is not quiesced yet")
+            await eventually(lambda: recorded(database_url) == {FIRST: "active", NEXT: "not_yet"})
+            await post(first, f"/demo-saga/{made['demo_saga_id']}/complete")
+            await late.ready()
+            assert recorded(database_url) == {FIRST: "quiesced", NEXT: "active", joining: "active"}
+            await post(late, "/quiesce")
+            await until_logged(late, "quiescing: waiting", f"Nexuses of its generation to be drained: {NEXT}")
 
 
 async def test_all_of_a_generation_are_drained_before_one_is_quiesced(database_url: str) -> None:

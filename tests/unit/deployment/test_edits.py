@@ -111,19 +111,35 @@ def test_zones_are_told_apart_by_external_addresses_that_nobody_had() -> None:
     assert own[1].zone_type.external_ip.ip == "192.0.2.1"
 
 
-def test_one_that_could_take_over_is_left() -> None:
+def test_one_that_uses_the_database_is_left() -> None:
     def expunge(blueprint: Blueprint, rack: RackState, *zone_ids: NexusId) -> Blueprint:
         return child(blueprint, child_metadata(9), map(ExpungeZone, zone_ids), rack=rack)
 
-    never_ran = RackState(able=[FIRST_NEXUS])
-    with pytest.raises(EditRefused, match=f"never run, or are quiesced: {SECOND_NEXUS}; start or add one first"):
-        expunge(INITIAL, never_ran, FIRST_NEXUS)
-    expunge(INITIAL, never_ran, SECOND_NEXUS)
+    first_alone = RackState(use_database=[FIRST_NEXUS])
+    nobody_left = "would be left in service have never run, or wait for the handoff, or are quiesced: "
+    with pytest.raises(EditRefused, match=f"{nobody_left}{SECOND_NEXUS}; "):
+        expunge(INITIAL, first_alone, FIRST_NEXUS)
+    expunge(INITIAL, first_alone, SECOND_NEXUS)
     expunge(INITIAL, RackState(), FIRST_NEXUS)
-    expunge(INITIAL, RackState(able=[]), FIRST_NEXUS)
+    expunge(INITIAL, RackState(use_database=[]), FIRST_NEXUS)
     with_next = edited_child(INITIAL, added(THIRD, next_generation=True))
-    bumped = child(with_next, child_metadata(3), [BumpNexusGeneration()], rack=never_ran)
-    expunge(bumped, never_ran, FIRST_NEXUS, SECOND_NEXUS)
+    bumped = child(with_next, child_metadata(3), [BumpNexusGeneration()], rack=first_alone)
+    expunge(bumped, first_alone, SECOND_NEXUS)
+    with pytest.raises(EditRefused, match=f"{nobody_left}{THIRD_NEXUS}, {SECOND_NEXUS}; "):
+        expunge(bumped, first_alone, FIRST_NEXUS)
+    with pytest.raises(EditRefused, match="no Nexus of the active generation would be left"):
+        expunge(bumped, first_alone, THIRD_NEXUS)
+
+
+def test_one_handoff_is_done_before_the_next() -> None:
+    first_alone = RackState(use_database=[FIRST_NEXUS])
+    with_next = edited_child(INITIAL, added(THIRD, next_generation=True), BumpNexusGeneration())
+    fourth = AddNexusZone(NexusId(UUID(int=4)), "[::1]:4", next_generation=True)
+    with_fourth = child(with_next, child_metadata(3), [fourth], rack=first_alone)
+    with pytest.raises(EditRefused, match=f"the handoff to generation 2 is not done yet; .*: {THIRD_NEXUS}$"):
+        child(with_fourth, child_metadata(4), [BumpNexusGeneration()], rack=first_alone)
+    done = RackState(use_database=[THIRD_NEXUS])
+    assert child(with_fourth, child_metadata(4), [BumpNexusGeneration()], rack=done).nexus_generation == 3
 
 
 def test_a_bump_hands_over_to_the_next_generation() -> None:

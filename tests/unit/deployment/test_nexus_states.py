@@ -51,6 +51,13 @@ def test_the_generations_take_turns(nexus_id: NexusId, before: str | None, after
 
 BUMPED = edited_child(WITH_NEXT, BumpNexusGeneration(), number=3)
 JOINING = NexusId(UUID(int=9))
+JOINED = edited_child(BUMPED, added(NexusZone(JOINING, FIRST_SLED, "[::1]:9", "100::9")), number=4)
+EXPUNGED = edited_child(BUMPED, ExpungeZone(FIRST_NEXUS), number=4)
+GONE = edited_child(BUMPED, ExpungeZone(FIRST_NEXUS, ready_for_cleanup=True), number=4)
+LAST = NexusId(UUID(int=5))
+WITH_LAST = edited_child(
+    BUMPED, added(NexusZone(LAST, FIRST_SLED, "[::1]:5", "100::5"), next_generation=True), number=4
+)
 
 
 def test_who_executes_is_active_and_whoever_is_later_waits_for_the_handoff() -> None:
@@ -63,6 +70,7 @@ def test_who_executes_is_active_and_whoever_is_later_waits_for_the_handoff() -> 
 UNRECORDED = "an active Nexus to record that this one is of a later generation"
 TO_MAKE_WAY = f"its record in db_metadata_nexus, while in blueprint {BUMPED.id} its generation is to make way"
 HANDOFF = f"the handoff: {FIRST_NEXUS} is not quiesced yet"
+AFTER_NEXT = "the handoff to generation 2, which comes before"
 HANDOFF_OF_TWO = f"the handoff: {FIRST_NEXUS}, {JOINING} are not quiesced yet"
 
 
@@ -73,7 +81,7 @@ HANDOFF_OF_TWO = f"the handoff: {FIRST_NEXUS}, {JOINING} are not quiesced yet"
         (BUMPED, FIRST_NEXUS, {FIRST_NEXUS: "active", NEXT: "not_yet"}, UseDatabase()),
         (WITH_NEXT, NEXT, {FIRST_NEXUS: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF)),
         (BUMPED, NEXT, {FIRST_NEXUS: "active", JOINING: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF_OF_TWO)),
-        (BUMPED, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, TakeOver()),
+        (BUMPED, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, TakeOver((NEXT,))),
         (BUMPED, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "active"}, UseDatabase()),
         (WITH_NEXT, NEXT, {FIRST_NEXUS: "active"}, AwaitRecord(UNRECORDED)),
         (BUMPED, NEXT, {FIRST_NEXUS: "active"}, AwaitHandoff(HANDOFF)),
@@ -83,6 +91,17 @@ HANDOFF_OF_TWO = f"the handoff: {FIRST_NEXUS}, {JOINING} are not quiesced yet"
         (BUMPED, JOINING, {FIRST_NEXUS: "active"}, AwaitHandoff(HANDOFF)),
         (BUMPED, JOINING, {FIRST_NEXUS: "active", NEXT: "active"}, AwaitHandoff(HANDOFF)),
         (BUMPED, JOINING, {FIRST_NEXUS: "quiesced", NEXT: "active"}, UseDatabase()),
+        (BUMPED, JOINING, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, TakeOver((NEXT,))),
+        (JOINED, NEXT, {FIRST_NEXUS: "quiesced", JOINING: "active", NEXT: "not_yet"}, TakeOver((NEXT,))),
+        (JOINED, NEXT, {JOINING: "not_yet", NEXT: "not_yet"}, TakeOver((NEXT, JOINING))),
+        (EXPUNGED, NEXT, {FIRST_NEXUS: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF)),
+        (EXPUNGED, JOINING, {FIRST_NEXUS: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF)),
+        (GONE, NEXT, {FIRST_NEXUS: "active", NEXT: "not_yet"}, TakeOver((NEXT,))),
+        (GONE, JOINING, {FIRST_NEXUS: "active", NEXT: "not_yet"}, TakeOver((NEXT,))),
+        (WITH_LAST, LAST, {FIRST_NEXUS: "quiesced", NEXT: "not_yet", LAST: "not_yet"}, AwaitHandoff(AFTER_NEXT)),
+        (WITH_LAST, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "not_yet", LAST: "not_yet"}, TakeOver((NEXT,))),
+        (WITH_LAST, LAST, {NEXT: "quiesced", LAST: "not_yet"}, TakeOver((LAST,))),
+        (WITH_NEXT, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, TakeOver((NEXT,))),
     ],
 )
 def test_what_one_that_starts_is_to_do(
