@@ -92,6 +92,8 @@ class LaunchedNexus:
         self.planned = planned
         self.config_path = config_path
         self.log_path = log_path
+        self.is_expunged = False
+        """Whether its zone is, as far as the launcher knows. That is for ever."""
         self._launch = launch
         self._order = trio.Lock()
         self._run: Run | None = None
@@ -127,6 +129,11 @@ class LaunchedNexus:
     @property
     def is_paused(self) -> bool:
         return self.is_running and self.run.child.is_paused
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether it has a process that may do what it is asked to: an expunged one says so, and does nothing."""
+        return self.is_running and not self.is_paused and not self.is_expunged
 
     def facts(self) -> NexusFacts:
         return NexusFacts(

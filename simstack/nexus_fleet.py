@@ -101,21 +101,22 @@ class NexusFleet:
                 raise SimstackError(f"{MAX_NEXUSES} Nexuses of this stack run, and it cannot have more")
             planned = plan_another(self._plan.host, self._reserve_port, number=len(self.nexuses) + 1)
             if next_generation:
-                await put_in_next_generation(planned, self._awake())
+                await put_in_next_generation(planned, self.awake())
             nexus = self._enlist(planned)
         self._board.announce(nexus.name, "nexus", awaits="its start")
         return nexus
 
-    def never_come_back(self, expunged: Container[UUID]) -> None:
-        """Put that on the board of each of these Nexuses that has ended, whoever ended it."""
-        for nexus in self.nexuses:
-            if nexus.id in expunged and nexus.last_status is not None:
-                self._board.never_comes_back(nexus.name, f"{nexus.last_status}; {WHAT_NOW['expunged']}")
-
-    def _awake(self) -> list[SocketAddr]:
+    def awake(self) -> list[SocketAddr]:
         """Where those listen that can be asked for something; the one that was started by hand may be one of them."""
-        awake = [nexus.planned for nexus in self.nexuses if nexus.is_running and not nexus.is_paused]
+        awake = [nexus.planned for nexus in self.nexuses if nexus.can_be_asked]
         return [planned.internal_address for planned in (*awake, self._plan.second)]
+
+    def never_come_back(self, expunged: Container[UUID]) -> None:
+        """Note that of each of these Nexuses; it goes on the board when one has ended, whoever ended it."""
+        for nexus in [each for each in self.nexuses if each.id in expunged]:
+            nexus.is_expunged = True
+            if nexus.last_status is not None:
+                self._board.never_comes_back(nexus.name, f"{nexus.last_status}; {WHAT_NOW['expunged']}")
 
     def _enlist(self, planned: PlannedNexus) -> LaunchedNexus:
         number = len(self.nexuses) + 1

@@ -16,7 +16,6 @@ now and then; when one was stopped here it is told to look at once.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -27,6 +26,9 @@ import trio
 from dropshot.client import ClientError, request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dropshot.address import SocketAddr
     from simstack.nexus_fleet import NexusFleet
     from simstack.progress import Progress
 
@@ -98,13 +100,13 @@ class SledAgent:
         """Never returns unless cancelled."""
         while True:
             await trio.sleep(POLL_S)
-            target = await trio.to_thread.run_sync(_read_target, self._database_url, abandon_on_cancel=True)
+            target = await trio.to_thread.run_sync(read_target, self._database_url, abandon_on_cancel=True)
             if target is None:
                 continue
             stopped = await self._stop(target.to_stop())
             self._fleet.never_come_back(target.gone())
             if stopped:
-                await self._have_it_noticed()
+                await have_it_noticed(self._fleet.awake())
 
     async def _stop(self, zones: frozenset[UUID]) -> bool:
         """Whether there was one to be stopped."""
@@ -116,22 +118,27 @@ class SledAgent:
                 stopped = True
         return stopped
 
-    async def _have_it_noticed(self) -> None:
-        """Have the first Nexus look that can. If none can, one will look sooner or later."""
-        for nexus in self._fleet.nexuses:
-            if nexus.is_running and not nexus.is_paused:
-                address = nexus.planned.internal_address
-                with suppress(ClientError):
-                    await request(address, "POST", ACTIVATE_PATH, body=WATCHER, timeout_s=ANSWER_TIMEOUT_S)
-                    return
+
+async def have_it_noticed(nexuses: Iterable[SocketAddr]) -> None:
+    """Have the first of `nexuses` (their internal addresses) look that can; one that quiesces or waits for its turn
+    cannot. If none can, one will look sooner or later.
+    """
+    for nexus in nexuses:
+        try:
+            answer = await request(nexus, "POST", ACTIVATE_PATH, body=WATCHER, timeout_s=ANSWER_TIMEOUT_S)
+        except ClientError:
+            continue
+        if answer.status < 300:
+            return
 
 
-def _read_target(database_url: str) -> Target | None:
+def read_target(database_url: str) -> Target | None:
     """None while there is none, or the database does not tell."""
     import psycopg
 
+    patience = f"-c statement_timeout={ANSWER_TIMEOUT_S:g}s"
     try:
-        with psycopg.connect(database_url, connect_timeout=int(ANSWER_TIMEOUT_S)) as connection:
+        with psycopg.connect(database_url, connect_timeout=int(ANSWER_TIMEOUT_S), options=patience) as connection:
             row = connection.execute(READ_TARGET).fetchone()
             return None if row is None else Target(msgspec.json.decode(row[0], type=Blueprint), enabled=row[1])
     except (psycopg.Error, msgspec.DecodeError):
