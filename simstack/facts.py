@@ -107,16 +107,10 @@ class StackStatus(msgspec.Struct, frozen=True):
     uptime_s: float
     services: list[ServiceStatus]
 
-    def environment(self) -> dict[str, str]:
-        """The variables that point omdb at this stack: its database, its DNS, its first gateway, and the first of its
-        Nexuses that is up, or else that has a process, or else the first.
-        """
-        ended = {service.address for service in self.services if service.state in ENDED}
-        running = {service.address for service in self.services if service.state == "running"}
-        addresses = [nexus.internal_address for nexus in self.facts.nexuses]
-        nexus = min(addresses, key=lambda address: (address not in running, address in ended))
+    def environment(self, nexus: NexusFacts) -> dict[str, str]:
+        """The variables that point omdb at this stack: its database, its DNS, its first gateway, and that Nexus."""
         return {
-            "OMDB_NEXUS_URL": f"http://{nexus}",
+            "OMDB_NEXUS_URL": f"http://{nexus.internal_address}",
             "OMDB_DB_URL": self.facts.database.url,
             "OMDB_DNS_SERVER": self.facts.internal_dns.address,
             "OMDB_MGS_URL": self.facts.gateways[0].url,

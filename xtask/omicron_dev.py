@@ -95,7 +95,10 @@ def status(*, name: Name = None, json: bool = False) -> int:
 @app.command
 def env(*, name: Name = None) -> int:
     """Print the `export` lines that point omdb at a running stack: `eval "$(… omicron-dev env)"`."""
-    for variable, value in find(name).environment().items():
+    from xtask.nexus_probe import best_nexus
+
+    stack = find(name)
+    for variable, value in stack.environment(best_nexus(stack)).items():
         print(f"export {variable}={shlex.quote(value)}")
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import sys
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
@@ -23,13 +22,11 @@ from nexus.api.quiesce_types import (
     Undetermined,
 )
 from nexus.clients.nexus import UnexpectedAnswer
-from nexus.clients.quiesce import decode_quiesce, view_quiesce
 from simstack.facts import ServiceStatus, StackStatus
+from xtask.nexus_probe import PROBE_TIMEOUT_S, ask_nexus, http_get
 
 if TYPE_CHECKING:
     from nexus.api.quiesce_types import QuiesceStatus
-
-PROBE_TIMEOUT_S = 2.0
 
 OUTCOMES_LIMIT = 10_000
 """Of how many done sagas the logs are looked at, the newest ones: after a day of load there may be millions."""
@@ -134,7 +131,7 @@ def _ask(service: ServiceStatus, *, database_answers: bool) -> str | None:
     address = SocketAddr.parse(service.address)
     match service.protocol:
         case "http":
-            return None if _get(address, "/v1/ping") is None else ""
+            return None if http_get(address, "/v1/ping") is None else ""
         case "nexus":
             return _ask_nexus(address)
         case "dns":
@@ -144,13 +141,13 @@ def _ask(service: ServiceStatus, *, database_answers: bool) -> str | None:
 
 
 def _ask_nexus(address: SocketAddr) -> str | None:
-    body = _get(address, view_quiesce().path)
-    if body is None:
-        return None
-    try:
-        return nexus_words(decode_quiesce(body), address)
-    except UnexpectedAnswer:  # an error, for one: it does answer
-        return ""
+    match ask_nexus(address):
+        case None:
+            return None
+        case UnexpectedAnswer():  # it does answer
+            return ""
+        case status:
+            return nexus_words(status, address)
 
 
 def nexus_words(status: QuiesceStatus, address: SocketAddr) -> str:
@@ -167,18 +164,6 @@ def nexus_words(status: QuiesceStatus, address: SocketAddr) -> str:
         case Quiesced():
             return "quiesced: makes no sagas, and uses the database no more"
     assert_never(status.state)
-
-
-def _get(address: SocketAddr, path: str) -> bytes | None:
-    """What is answered, be it an error; None if nothing is."""
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=PROBE_TIMEOUT_S)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read()
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
 
 
 def _answers_dns(address: SocketAddr) -> bool:

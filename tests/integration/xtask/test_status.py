@@ -1,7 +1,10 @@
-"""`omicron-dev status`: what it says of the sagas in the database, and of Nexuses that answer."""
+"""`omicron-dev status`: what it says of the sagas in the database, and of Nexuses that answer. `omicron-dev env`: which
+of them it prefers.
+"""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -21,12 +24,16 @@ from nexus.rack import NexusZone
 from simstack.facts import (
     DatabaseFacts,
     DnsFacts,
+    GatewayFacts,
+    NexusFacts,
+    ServiceState,
     ServiceStatus,
     SiloFacts,
     StackFacts,
     StackStatus,
 )
 from xtask import status
+from xtask.nexus_probe import best_nexus
 from xtask.status import SagaOutcomes, count_sagas, examine, sagas_line
 
 if TYPE_CHECKING:
@@ -124,19 +131,67 @@ def test_a_nexus_that_says_nothing_is_silent() -> None:
     assert (nexus.health, nexus.detail) == ("silent", "")
 
 
+RUNNING = (200, running())
+EXPUNGED = (200, expunged())
+QUIESCED = (200, quiesced())
+NOT_YET = (503, NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("nexuses", "best"),
+    [
+        ([("running", RUNNING), ("running", RUNNING)], 1),
+        ([("running", QUIESCED), ("running", RUNNING)], 2),
+        ([("running", (200, quiescing())), ("running", RUNNING)], 2),
+        ([("running", EXPUNGED), ("running", RUNNING)], 2),
+        ([("running", NOT_YET), ("running", RUNNING)], 2),
+        ([("paused", RUNNING), ("running", RUNNING)], 2),
+        ([("standby", NOT_YET), ("running", QUIESCED)], 2),
+        ([("running", None), ("running", EXPUNGED)], 2),
+        ([("exited", None), ("standby", NOT_YET)], 2),
+        ([("expunged", None), ("running", None)], 2),
+        ([("exited", None), ("killed", None)], 1),
+    ],
+)
+def test_omdb_is_pointed_at_the_nexus_that_can_do_most(
+    nexuses: list[tuple[ServiceState, tuple[int, object] | None]], best: int
+) -> None:
+    """Those without an answer do not answer. One that has ended may have no address on the board any more."""
+    facts, services = [], []
+    with ExitStack() as stack:
+        for number, (state, answer) in enumerate(nexuses, 1):
+            if answer is None:
+                address = f"127.0.0.1:{stack.enter_context(closed_port())}"
+            else:
+                url = stack.enter_context(CannedHttp({"GET /quiesce": answer}).serve())
+                address = url.removeprefix("http://")
+            facts.append(NexusFacts(UUID(int=number), "", address, 1, "", ""))
+            on_board = "" if state in ("exited", "standby") else address
+            services.append(ServiceStatus(f"nexus{number}", "nexus", state, on_board, 1, 1.0))
+        status = stack_of(facts, services)
+        chosen = best_nexus(status)
+    assert chosen.id == UUID(int=best)
+    assert status.environment(chosen)["OMDB_NEXUS_URL"] == f"http://{facts[best - 1].internal_address}"
+
+
 def stack_of_a_nexus(address: str) -> StackStatus:
-    """One that runs at `address`, without a database."""
+    """One that runs at `address`."""
+    return stack_of([], [ServiceStatus("nexus1", "nexus", "running", address, 1, 1.0)])
+
+
+def stack_of(nexuses: list[NexusFacts], services: list[ServiceStatus]) -> StackStatus:
+    """Without a database."""
     facts = StackFacts(
         name="test",
         pid=1,
         directory="",
         log="",
-        nexuses=[],
+        nexuses=nexuses,
         database=DatabaseFacts("postgres", 1, "postgresql://root@127.0.0.1:1/omicron", "127.0.0.1:1", "", ""),
         internal_dns=DnsFacts("", "", ""),
         external_dns=DnsFacts("", "", ""),
-        gateways=[],
+        gateways=[GatewayFacts("switch0", "", "")],
         silo=SiloFacts("", "", ""),
         second_nexus_config="",
     )
-    return StackStatus(facts, 1.0, [ServiceStatus("nexus1", "nexus", "running", address, 1, 1.0)])
+    return StackStatus(facts, 1.0, services)
