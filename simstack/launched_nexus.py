@@ -38,6 +38,8 @@ STOP_GRACE_S = 5.0
 READY_TIMEOUT_S = 60.0
 """How long a command waits for a Nexus that it started; the Nexus goes on trying after that."""
 
+NEVER_COMES_BACK = "is expunged, and never comes back; `nexus add` starts another"
+
 Ending: TypeAlias = Literal["stopped", "killed", "expunged"]
 
 
@@ -192,8 +194,8 @@ class LaunchedNexus:
         """Start it with the same configuration file, unless it runs, and wait until it is ready or on standby.
 
         Returns which, as in `is ready`. `tell` gets a line for each thing that it waits for. Raises SimstackError when
-        it is paused, cannot be started, ends before it is ready, or is not ready after READY_TIMEOUT_S: then it goes on
-        trying.
+        it is paused, is expunged, cannot be started, ends before it is ready, or is not ready after READY_TIMEOUT_S:
+        then it goes on trying.
         """
         async with self._order:
             if self.is_running and self.run.ending is not None:
@@ -206,8 +208,9 @@ class LaunchedNexus:
         return await self._wait_ready(run, tell)
 
     async def restart(self, tell: Callable[[str], None] = say_nothing) -> str:
-        """`stop`, if it runs, and `start`, with no other command in between."""
+        """`stop`, if it runs, and `start`, with no other command in between. One that is expunged is left as it is."""
         async with self._order:
+            self._check_may_start()
             if self.is_running:
                 await self._stop("stopped")
             await self._start()
@@ -225,7 +228,12 @@ class LaunchedNexus:
             raise SimstackError(f"{self} does not run: {self._run.child.exit_status}")
         return self._run
 
+    def _check_may_start(self) -> None:
+        if self.is_expunged:
+            raise SimstackError(f"{self.name} {self.id} {NEVER_COMES_BACK}")
+
     async def _start(self) -> None:
+        self._check_may_start()
         if self._run is not None:
             await self._run.ended.wait()
         self._run = await self._launch(self)
@@ -257,7 +265,8 @@ class LaunchedNexus:
             status = await run.child.wait_exit()
             if was_asked_for(run.ending, status):
                 who = f"{self.name} {self.id} (pid {run.child.pid})"
-                raise SimstackError(f"{who} {status} before it was ready: another command has ended it")
+                why = NEVER_COMES_BACK if run.ending == "expunged" else "another command has ended it"
+                raise SimstackError(f"{who} {status} before it was ready: {why}")
             raise SimstackError(f"not ready: {self.death_of(run.child)}")
         raise SimstackError(f"{told}, {READY_TIMEOUT_S:g} s after its start; it goes on trying")
 
