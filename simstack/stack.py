@@ -59,6 +59,7 @@ START_TIMEOUT_S = 120.0
 """How long the stack may take to come up. Upstream gives each step 600 s; a first start here makes a template."""
 
 PAUSED = "SIGSTOP; `nexus resume` lets it go on"
+PAUSED_AND_EXPUNGED = "SIGSTOP; it is expunged: `nexus stop` ends it"
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 """A stack's name is a directory, and part of the address of a unix socket, which has room for 103 bytes."""
@@ -276,9 +277,15 @@ class Stack:
             self._startup.board.is_up(POSTGRES, cluster.address, pid=cluster.pid)
 
     def status(self) -> StackStatus:
-        paused = {nexus.name for nexus in self._startup.fleet.nexuses if nexus.is_paused}
+        paused = {
+            nexus.name: PAUSED_AND_EXPUNGED if nexus.is_expunged else PAUSED
+            for nexus in self._startup.fleet.nexuses
+            if nexus.is_paused
+        }
         services = [
-            msgspec.structs.replace(service, state="paused", detail=PAUSED) if service.name in paused else service
+            msgspec.structs.replace(service, state="paused", detail=paused[service.name])
+            if service.name in paused
+            else service
             for service in self._startup.board.statuses()
         ]
         return StackStatus(self.facts, time.monotonic() - self._since, services)

@@ -219,7 +219,8 @@ def test_editing_blueprints(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         for address in (url.removeprefix("http://"), f"{LOOPBACK}:{silent}"):
             canned.answers[second_at] = (200, with_second_at(EXPUNGED, address))
-            text += "\n" + transcript([f"-w {edit} target expunge-zone a4ef --set-target"], environ=environ)
+            expunge = f"-w {edit} target expunge-zone a4ef --set-target"
+            text += "\n" + transcript([expunge, f"{expunge} --ready-for-cleanup"], environ=environ)
         canned.answers[of_target] = refusal(400, "InvalidRequest", f"zone {SECOND_NEXUS} is expunged already")
         text += "\n" + transcript([f"-w {edit} target mark-for-cleanup a4ef"], environ=environ)
     golden("blueprint_edits", text)

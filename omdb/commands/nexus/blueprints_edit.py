@@ -36,6 +36,11 @@ WARNING: Nexus {} {} {}.
 Once a target blueprint has it expunged, that is final: others take over its sagas,
 and it never comes back."""
 
+_THERE_ALL_THE_SAME = """\
+WARNING: Nexus {} {} {}, though --ready-for-cleanup says that it runs no more.
+Once a target blueprint has it expunged, that is final: others take over its sagas.
+No sled agent stops it then: it may go on beside them, though it can write nothing of those sagas."""
+
 
 def edit(
     parent: str,
@@ -101,7 +106,8 @@ def edit(
             if edit == "mark-for-cleanup":
                 wanted = MarkReadyForCleanup(found)
             else:
-                _warn_if_it_is_there(session, blueprint, found)
+                warning = _THERE_ALL_THE_SAME if ready_for_cleanup else _STILL_THERE
+                _warn_if_it_is_there(session, blueprint, found, warning)
                 wanted = ExpungeZone(found, ready_for_cleanup)
     made = _make(nexus, reference, wanted, token, comment=comment, set_target=set_target)
     session.note(f"generated new blueprint {made.id}")
@@ -161,7 +167,7 @@ def _find_zone(blueprint: Blueprint, start: str) -> NexusId:
     raise OmdbError(f"blueprint {blueprint.id} has no zone {start}; its zones are {zones}")
 
 
-def _warn_if_it_is_there(session: Session, blueprint: Blueprint, zone_id: NexusId) -> None:
+def _warn_if_it_is_there(session: Session, blueprint: Blueprint, zone_id: NexusId, warning: str) -> None:
     found = blueprint.find_zone(zone_id)
     assert found is not None, "it was found there"
     address = found[1].address
@@ -172,9 +178,9 @@ def _warn_if_it_is_there(session: Session, blueprint: Blueprint, zone_id: NexusI
     except NothingListens:
         return
     except OmdbError:
-        session.warn(_STILL_THERE.format(zone_id, "does not answer, but something listens at", address))
+        session.warn(warning.format(zone_id, "does not answer, but something listens at", address))
     else:
-        session.warn(_STILL_THERE.format(zone_id, "still answers at", address))
+        session.warn(warning.format(zone_id, "still answers at", address))
     finally:
         connection.close()
 

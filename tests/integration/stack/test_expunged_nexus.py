@@ -178,6 +178,7 @@ def test_one_that_is_frozen_and_wakes_up_later(stack: RunAll) -> None:
     victim.expunge("--ready-for-cleanup")
     heir = victim.moves_and_is_done()
     assert victim.service()["health"] == "paused"
+    eventually(lambda: victim.service()["detail"], "SIGSTOP; it is expunged: `nexus stop` ends it", timeout_s=HANG_S)
 
     victim.nexus("resume")
     refused = omdb("-w", "nexus", "sagas", "demo-create", env=victim.env)
@@ -192,7 +193,7 @@ def test_one_that_is_frozen_and_wakes_up_later(stack: RunAll) -> None:
     assert victim.written_by() == [(victim.id, 1), (heir, 3)]
     assert victim.service()["health"] == "answers"
 
-    assert victim.service()["detail"] == "makes no new sagas: it is expunged"
+    assert victim.service()["detail"] == "makes no new sagas: it is expunged; `nexus stop` ends it"
     victim.nexus("stop")
     assert shown_gone(victim) == "exited with status 0"
 

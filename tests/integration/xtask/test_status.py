@@ -108,7 +108,7 @@ def quiesced() -> QuiesceStatus:
     ("answer", "detail"),
     [
         ((200, running()), ""),
-        ((200, expunged()), "makes no new sagas: it is expunged"),
+        ((200, expunged()), "makes no new sagas: it is expunged; `nexus stop` ends it"),
         (
             (200, quiescing()),
             "quiescing; `omdb nexus --nexus-internal-url http://ADDRESS quiesce show` says how far it is",
