@@ -23,6 +23,7 @@ from nexus.api.quiesce_types import (
     Undetermined,
 )
 from nexus.deployment.nexus_states import goal_state
+from nexus.errors import Conflict
 from nexus.quiesce.sagas import SagaQuiesce
 from nexus.saga.errors import NewSagasRefused
 
@@ -80,7 +81,9 @@ class QuiesceGate:
         return None if self._known.is_set() else "the target blueprint to be read"
 
     def request(self) -> None:
-        """Begin to quiesce. There is no way back. May be repeated."""
+        """Begin to quiesce. There is no way back. May be repeated. Raises Conflict if it is expunged."""
+        if self.is_expunged:
+            raise Conflict(f"{self.sagas.reason}: it already makes no new sagas, and never becomes quiesced")
         self.sagas = self.sagas.requested()
         self._known.set()
         self._begin()

@@ -243,6 +243,10 @@ async def test_an_expunged_nexus_makes_no_new_sagas_whatever_it_knows(database_u
         await second.eventually("GET", "/quiesce", lambda answer: b"disallowed_quiesce" in answer.body)
         status = await get(second, "/quiesce")
         assert (status["state"], status["sagas"]["sagas_pending"]) == ({"state": "running"}, [])
+        asked = await second.request("POST", "/quiesce")
+        assert asked.status == 409
+        assert json.loads(asked.body)["message"].startswith(f"{reason}: it already makes no new sagas")
+        assert (await get(second, "/quiesce"))["state"] == {"state": "running"}
         assert await refused(second, "/demo-saga") == reason
         assert [line["reason"] for line in second.log_lines(REFUSING)] == [reason]
         await post(first, "/demo-saga")

@@ -11,6 +11,7 @@ from blueprint_lab import FIRST_SLED, INITIAL, SECOND_NEXUS, added, edited_child
 
 from nexus.api.quiesce_types import DrainingSagas, DrainingSagasDetails, NotQuiescing, PendingSagaInfo, Undetermined
 from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
+from nexus.errors import Conflict
 from nexus.ids import NexusId
 from nexus.quiesce.gate import QuiesceGate
 from nexus.quiesce.sagas import REQUESTED, UNKNOWN
@@ -69,8 +70,19 @@ def test_an_expunged_one_refuses_and_does_not_begin() -> None:
         expunged.admit()
     assert expunged.state == NotQuiescing()
     assert expunged.is_expunged
-    expunged.request()
-    assert not expunged.is_expunged, "it quiesces now, and says so"
+    with pytest.raises(Conflict, match=r"is expunged in blueprint \S+: it already makes no new sagas, and never "):
+        expunged.request()
+    assert expunged.is_expunged
+
+
+def test_one_that_quiesces_goes_on_with_that_when_it_is_expunged() -> None:
+    asked = gate()
+    asked.request()
+    begun = asked.state
+    asked.see(edited_child(INITIAL, ExpungeZone(SECOND_NEXUS)))
+    asked.request()
+    assert asked.state is begun
+    assert not asked.is_expunged
 
 
 def test_status() -> None:
