@@ -156,9 +156,7 @@ def nexus_words(status: QuiesceStatus, address: SocketAddr) -> str:
         case Undetermined():
             return "has not yet determined if it is quiescing"
         case NotQuiescing():
-            # Nothing else has one refuse new sagas that does not quiesce.
-            expunged = status.sagas.new_sagas_allowed == "disallowed_quiesce"
-            return "makes no new sagas: it is expunged; `nexus stop` ends it" if expunged else ""
+            return "makes no new sagas: it is expunged; `nexus stop` ends it" if status.is_expunged else ""
         case DrainingSagas() | DrainingDb() | RecordingQuiesce():
             return f"quiescing; `omdb nexus --nexus-internal-url http://{address} quiesce show` says how far it is"
         case Quiesced():

@@ -104,3 +104,8 @@ class QuiesceStatus(msgspec.Struct, frozen=True):
     state: QuiesceState
     sagas: SagaQuiesceStatus
     db_claims: list[HeldDbClaimInfo]
+
+    @property
+    def is_expunged(self) -> bool:
+        """Whether it refuses new sagas and does not quiesce: an expunged one alone does that."""
+        return isinstance(self.state, NotQuiescing) and self.sagas.new_sagas_allowed == "disallowed_quiesce"

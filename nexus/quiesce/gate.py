@@ -69,8 +69,8 @@ class QuiesceGate:
 
     @property
     def is_expunged(self) -> bool:
-        """Whether it refuses new sagas and does not quiesce: an expunged one alone does that."""
-        return self.sagas.new_sagas == "disallowed_quiesce" and isinstance(self.state, NotQuiescing)
+        """Whether it has seen that its zone is; not of one that was quiescing by then."""
+        return self.status([], []).is_expunged
 
     async def wait_known(self) -> None:
         """Return once it is known whether new sagas are allowed."""

@@ -49,9 +49,7 @@ def _state(status: QuiesceStatus, now: datetime) -> list[str]:
             return ["has not yet determined if it is quiescing"]
         case NotQuiescing():
             running = "running normally (not quiesced, not quiescing)"
-            # Only one that is expunged refuses new sagas without quiescing.
-            is_expunged = status.sagas.new_sagas_allowed == "disallowed_quiesce"
-            return [running, "details: makes no new sagas: its zone is expunged"] if is_expunged else [running]
+            return [running, "details: makes no new sagas: its zone is expunged"] if status.is_expunged else [running]
         case DrainingSagas(details):
             return [
                 f"quiescing since {_since(details.time_requested, now)}",
