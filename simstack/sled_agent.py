@@ -121,7 +121,7 @@ class SledAgent:
 
 async def have_it_noticed(nexuses: Iterable[SocketAddr]) -> None:
     """Have the first of `nexuses` (their internal addresses) look that can; one that quiesces or waits for its turn
-    cannot. If none can, one will look sooner or later.
+    cannot. If none can, one that can looks later.
     """
     for nexus in nexuses:
         try:

@@ -6,6 +6,7 @@ import http.client
 from typing import TYPE_CHECKING
 
 from dropshot.address import SocketAddr
+from nexus.api.quiesce_types import DrainingSagas, NotQuiescing
 from nexus.clients.nexus import UnexpectedAnswer
 from nexus.clients.quiesce import decode_quiesce, view_quiesce
 from simstack.facts import ENDED
@@ -42,7 +43,7 @@ def http_get(address: SocketAddr, path: str) -> bytes | None:
 
 
 def best_nexus(stack: StackStatus) -> NexusFacts:
-    """The first one that makes new sagas, which one that quiesces, is quiesced or is expunged does not; or else that
+    """The first one that makes new sagas; or else that uses the database still, quiescing or expunged; or else that
     answers; or else that has a process; or else the first.
     """
     services = {service.name: service for service in stack.services}
@@ -56,13 +57,15 @@ def best_nexus(stack: StackStatus) -> NexusFacts:
 def _rank(service: ServiceStatus, address: SocketAddr) -> int:
     """The less, the better."""
     if service.state in ENDED:
-        return 3
+        return 4
     if service.state != "running":
-        return 2
+        return 3
     match ask_nexus(address):
         case None:
-            return 2
+            return 3
         case UnexpectedAnswer():
-            return 1
+            return 2
+        case status if status.sagas.new_sagas_allowed == "allowed":
+            return 0
         case status:
-            return 0 if status.sagas.new_sagas_allowed == "allowed" else 1
+            return 1 if isinstance(status.state, NotQuiescing | DrainingSagas) else 2

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexus.db.blueprint_target import read_target
+from nexus.db.blueprint_target import lock_target, read_target
 from nexus.db.blueprints import read_blueprint
-from nexus.deployment.nexus_states import TakeOver, first_states, turn_of
+from nexus.deployment.nexus_states import TakeOver, first_states, turn_of, who_is_waited_for
 from nexus.ids import NexusId
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from nexus.db.connection import Connection
     from nexus.deployment.blueprint import Blueprint
-    from nexus.deployment.nexus_states import NexusState, Turn
-    from nexus.ids import BlueprintId
+    from nexus.deployment.nexus_states import Turn
 
 
 async def insert_nexus_states(connection: Connection, blueprint: Blueprint, *, generation: int) -> int:
@@ -51,11 +50,14 @@ async def take_turn(connection: Connection, nexus_id: NexusId) -> Turn:
     blueprint = await read_blueprint(connection, (await read_target(connection)).target_id)
     cursor = await connection.execute("SELECT nexus_id, state FROM db_metadata_nexus ORDER BY nexus_id")
     turn = turn_of(blueprint, dict(await cursor.fetchall()), nexus_id)
-    return await take_turn_in(connection, blueprint, nexus_id) if isinstance(turn, TakeOver) else turn
+    if not isinstance(turn, TakeOver):
+        return turn
+    current = await lock_target(connection)
+    return await take_turn_in(connection, await read_blueprint(connection, current.target.target_id), nexus_id)
 
 
 async def take_turn_in(connection: Connection, target: Blueprint, nexus_id: NexusId) -> Turn:
-    """`take_turn`, as it is when nobody else changes a state."""
+    """`take_turn`, with the target locked by the caller: nobody else takes over, or joins, until the end."""
     cursor = await connection.execute("SELECT nexus_id, state FROM db_metadata_nexus ORDER BY nexus_id FOR UPDATE")
     turn = turn_of(target, dict(await cursor.fetchall()), nexus_id)
     if isinstance(turn, TakeOver):
@@ -70,30 +72,19 @@ async def list_active(connection: Connection) -> list[NexusId]:
     return [NexusId(nexus_id) for (nexus_id,) in await cursor.fetchall()]
 
 
-async def record_drained(connection: Connection, nexus_id: NexusId, blueprint: Blueprint) -> list[NexusId]:
-    """Note that this Nexus is drained as of this blueprint. Returns who of its generation is not yet.
-
-    None is left if one of them is quiesced: before it was, all were drained. One that has never been active has nothing
-    to drain.
-    """
+async def record_drained(connection: Connection, nexus_id: NexusId, blueprint: Blueprint) -> list[str]:
+    """Note that this Nexus is drained as of this blueprint. Returns who of its generation is still waited for."""
     await connection.execute(
         "UPDATE db_metadata_nexus SET last_drained_blueprint_id = %s"
         " WHERE nexus_id = %s AND last_drained_blueprint_id IS DISTINCT FROM %s",
         (blueprint.id, nexus_id, blueprint.id),
     )
-    own = blueprint.find_zone(nexus_id)
-    assert own is not None, "only a Nexus with a zone in service is drained as of a blueprint"
-    together = [zone.id for zone in blueprint.nexuses_in_service(own[1].zone_type.nexus_generation)]
     cursor = await connection.execute(
-        "SELECT nexus_id, state, last_drained_blueprint_id FROM db_metadata_nexus WHERE nexus_id = ANY(%s)", (together,)
+        "SELECT nexus_id FROM db_metadata_nexus WHERE state <> 'active' OR last_drained_blueprint_id = %s",
+        (blueprint.id,),
     )
-    rows: dict[NexusId, tuple[NexusState, BlueprintId | None]] = {
-        found: (state, drained) for found, state, drained in await cursor.fetchall()
-    }
-    if any(state == "quiesced" for state, _ in rows.values()):
-        return []
-    drained = {id_ for id_, (state, as_of) in rows.items() if state == "not_yet" or as_of == blueprint.id}
-    return [NexusId(id_) for id_ in together if id_ not in drained]
+    done = [NexusId(done_id) for (done_id,) in await cursor.fetchall()]
+    return who_is_waited_for(blueprint, nexus_id, done)
 
 
 async def record_quiesced(connection: Connection, nexus_id: NexusId) -> bool:

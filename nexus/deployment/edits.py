@@ -298,11 +298,16 @@ def _own_external_ip(blueprint: Blueprint, external_ip: str) -> str:
 
 
 def _bump_nexus_generation(blueprint: Blueprint, rack: RackState) -> Blueprint:
-    active = [NexusId(zone.id) for zone in blueprint.active_nexuses()]
-    if rack.use_database and not any(nexus_id in rack.use_database for nexus_id in active):
+    older = [
+        str(zone.id)
+        for _, zone in blueprint.zones()
+        if zone.in_service
+        and zone.id in (rack.use_database or ())
+        and zone.zone_type.nexus_generation < blueprint.nexus_generation
+    ]
+    if older:
         raise EditRefused(
-            f"the handoff to generation {blueprint.nexus_generation} is not done yet; this is who waits for it:"
-            f" {', '.join(map(str, active))}"
+            f"the handoff to generation {blueprint.nexus_generation} is not done yet: {', '.join(older)} must make way"
         )
     bumped = msgspec.structs.replace(blueprint, nexus_generation=blueprint.nexus_generation + 1)
     if not bumped.active_nexuses():

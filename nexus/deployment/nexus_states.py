@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from nexus.deployment.blueprint import Expunged
+from nexus.deployment.blueprint import Expunged, InService
 from nexus.deployment.own_zone import refuse_expunged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from nexus.deployment.blueprint import Blueprint
+    from nexus.deployment.blueprint import Blueprint, BlueprintZone
     from nexus.ids import BlueprintId, NexusId
 
 NexusState: TypeAlias = Literal["active", "not_yet", "quiesced"]
@@ -88,7 +88,7 @@ def turn_of(blueprint: Blueprint, states: Mapping[NexusId, NexusState], nexus_id
     """What a Nexus that starts is to do, or to wait for. One that the blueprint does not have joins the active
     generation.
 
-    Generations take over one after the other, and whole: whoever has waited, and whoever comes just then. Raises
+    A generation takes over when the target says so, and whole: whoever has waited, and whoever comes just then. Raises
     NexusExpunged and NexusQuiesced: then its turn is over, or will never come.
     """
     refuse_expunged(blueprint, nexus_id)
@@ -118,28 +118,54 @@ def _turn_to_take_over(blueprint: Blueprint, states: Mapping[NexusId, NexusState
     own = blueprint.find_zone(nexus_id)
     generation = blueprint.nexus_generation if own is None else own[1].zone_type.nexus_generation
     in_the_way = [
-        other for other, state in states.items() if state == "active" and not _makes_way(blueprint, other, generation)
+        reason
+        for other, state in states.items()
+        if state == "active" and (reason := _why_in_the_way(blueprint, other, generation)) is not None
     ]
     if in_the_way:
-        are = "is" if len(in_the_way) == 1 else "are"
-        return AwaitHandoff(f"the handoff: {', '.join(map(str, in_the_way))} {are} not quiesced yet")
-    waiting = {
-        zone.id: zone.zone_type.nexus_generation
-        for _, zone in blueprint.zones()
-        if zone.in_service and states.get(zone.id) == "not_yet"
-    }
-    first = min(waiting.values(), default=generation)
-    if first < generation:
-        return AwaitHandoff(f"the handoff to generation {first}, which comes before")
-    together = tuple(other for other, of in waiting.items() if of == generation)
+        return AwaitHandoff(f"the handoff: {'; '.join(in_the_way)}")
+    if generation > blueprint.nexus_generation:
+        return AwaitHandoff(
+            f"the handoff: this one is of generation {generation}, and in blueprint {blueprint.id} the active one is"
+            f" {blueprint.nexus_generation}"
+        )
+    together = tuple(zone.id for zone in _in_service(blueprint, generation) if states.get(zone.id) == "not_yet")
     return TakeOver(together) if together else UseDatabase()
 
 
-def _makes_way(blueprint: Blueprint, other: NexusId, generation: int) -> bool:
-    """Whether an active Nexus keeps nobody of this generation from taking over: it is of that, too, or is gone."""
+def _why_in_the_way(blueprint: Blueprint, other: NexusId, generation: int) -> str | None:
+    """None for an active Nexus that keeps none of this generation waiting: it is of that, too, or it is gone."""
     found = blueprint.find_zone(other)
     if found is None:
-        return False
+        return f"{other} is not quiesced yet"
     _, zone = found
-    gone = isinstance(zone.disposition, Expunged) and zone.disposition.ready_for_cleanup
-    return gone or zone.zone_type.nexus_generation == generation
+    if zone.zone_type.nexus_generation == generation:
+        return None
+    match zone.disposition:
+        case Expunged(ready_for_cleanup=True):
+            return None
+        case Expunged():
+            return f"{other} is expunged, and not known to run no more"
+        case InService():
+            return f"{other} is not quiesced yet"
+
+
+def who_is_waited_for(blueprint: Blueprint, nexus_id: NexusId, done: Collection[NexusId]) -> list[str]:
+    """Who keeps a Nexus that is drained itself from making way: those of its generation that are not drained, and those
+    that are expunged and may leave sagas to it. `done` are drained, or were never active, or have made way.
+    """
+    own = blueprint.find_zone(nexus_id)
+    assert own is not None, "only a Nexus with a zone in service is drained as of a blueprint"
+    waited_for: list[str] = []
+    for _, zone in blueprint.zones():
+        if zone.zone_type.nexus_generation == own[1].zone_type.nexus_generation:
+            match zone.disposition:
+                case Expunged(ready_for_cleanup=False):
+                    waited_for.append(f"{zone.id} (expunged, and not known to run no more)")
+                case InService() if zone.id not in done:
+                    waited_for.append(str(zone.id))
+    return waited_for
+
+
+def _in_service(blueprint: Blueprint, generation: int) -> list[BlueprintZone]:
+    return [zone for _, zone in blueprint.zones() if zone.in_service and zone.zone_type.nexus_generation == generation]

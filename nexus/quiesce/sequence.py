@@ -111,7 +111,7 @@ class QuiesceSequence:
             return f"blueprint {blueprint.id} to be executed, and sagas to be recovered"
         left = await self._pool.transaction(partial(record_drained, nexus_id=self._nexus_id, blueprint=blueprint))
         if left:
-            return f"Nexuses of its generation to be drained: {', '.join(map(str, left))}"
+            return f"Nexuses of its generation to be drained: {', '.join(left)}"
         return self._unfinished()  # one that was repaired by hand may have been recovered meanwhile
 
     def _unfinished(self) -> str | None:

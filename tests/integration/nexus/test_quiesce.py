@@ -172,6 +172,54 @@ async def test_the_next_generation_takes_over(database_url: str) -> None:
             await eventually(lambda: names(w) == {str(NEXT)})
 
 
+async def test_who_makes_way_takes_over_first_from_one_that_is_expunged(database_url: str) -> None:
+    """Idle as it is, it waits until the other one is known to run no more, and finishes what that had."""
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        async with w.nexus(SECOND) as second:
+            await second.ready()
+            made = await post(second, "/demo-saga")
+            await edit_target(first, ADD_NEXT)
+            await edit_target(first, BUMP)
+            await edit_target(first, {"edit": "expunge_zone", "zone_id": SECOND})
+            await until_logged(
+                first,
+                "quiescing: waiting",
+                f"Nexuses of its generation to be drained: {SECOND} (expunged, and not known to run no more)",
+            )
+        await post(first, "/bgtasks/activate", {"bgtask_names": ["expunged_zone_watcher"]})
+        await first.eventually("GET", "/sagas", lambda answer: made["saga_id"].encode() in answer.body)
+        assert recorded(database_url)[FIRST] == "active"
+        await post(first, f"/demo-saga/{made['demo_saga_id']}/complete")
+        async with w.nexus(NEXT) as new:
+            await new.ready()
+        assert recorded(database_url) == {FIRST: "quiesced", NEXT: "active"}
+
+
+async def test_a_generation_takes_over_when_the_target_says_so(database_url: str) -> None:
+    """Not before, though the one before it has made way. A Nexus that joins can have the target say so."""
+    joining = UUID(int=0x4)
+    async with world(database_url) as w, w.nexus() as first:
+        await w.initialize_rack(first)
+        await first.ready()
+        await edit_target(first, ADD_NEXT)
+        async with w.nexus(NEXT) as new, w.nexus(joining) as joined:
+            await new.news.wait_for_status(f"the handoff: {FIRST} is not quiesced yet")
+            await joined.ready()
+            for old in (first, joined):
+                await post(old, "/bgtasks/activate", {"bgtask_names": ["blueprint_loader"]})
+                await post(old, "/quiesce")
+            await first.eventually("GET", "/quiesce", is_quiesced)
+            await joined.eventually("GET", "/quiesce", is_quiesced)
+            await new.news.wait_for_status("this one is of generation 2, and in blueprint ")
+            async with w.nexus(UUID(int=0x6)) as last:
+                await last.ready()
+                await edit_target(last, BUMP)
+                await new.ready()
+        assert recorded(database_url)[NEXT] == "active"
+
+
 async def test_one_that_joins_late_waits_for_the_handoff_too(database_url: str) -> None:
     """Its turn was to join the first generation, when its address was taken. Meanwhile the next one is to take over."""
     joining, in_its_way = UUID(int=0x4), UUID(int=0x5)

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from blueprint_lab import FIRST_NEXUS, FIRST_SLED, INITIAL, SECOND_NEXUS, added, edited_child
 
-from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone
+from nexus.deployment.edits import BumpNexusGeneration, ExpungeZone, MarkReadyForCleanup
 from nexus.deployment.nexus_states import (
     AwaitHandoff,
     AwaitRecord,
@@ -18,6 +18,7 @@ from nexus.deployment.nexus_states import (
     first_states,
     goal_state,
     turn_of,
+    who_is_waited_for,
 )
 from nexus.deployment.own_zone import NexusExpunged
 from nexus.ids import NexusId
@@ -70,8 +71,13 @@ def test_who_executes_is_active_and_whoever_is_later_waits_for_the_handoff() -> 
 UNRECORDED = "an active Nexus to record that this one is of a later generation"
 TO_MAKE_WAY = f"its record in db_metadata_nexus, while in blueprint {BUMPED.id} its generation is to make way"
 HANDOFF = f"the handoff: {FIRST_NEXUS} is not quiesced yet"
-AFTER_NEXT = "the handoff to generation 2, which comes before"
-HANDOFF_OF_TWO = f"the handoff: {FIRST_NEXUS}, {JOINING} are not quiesced yet"
+HANDOFF_OF_TWO = f"{HANDOFF}; {JOINING} is not quiesced yet"
+HANDOFF_OF_EXPUNGED = f"the handoff: {FIRST_NEXUS} is expunged, and not known to run no more"
+
+
+def not_due(blueprint: Blueprint, own: int) -> AwaitHandoff:
+    active = f"in blueprint {blueprint.id} the active one is {own - 1}"
+    return AwaitHandoff(f"the handoff: this one is of generation {own}, and {active}")
 
 
 @pytest.mark.parametrize(
@@ -94,14 +100,15 @@ HANDOFF_OF_TWO = f"the handoff: {FIRST_NEXUS}, {JOINING} are not quiesced yet"
         (BUMPED, JOINING, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, TakeOver((NEXT,))),
         (JOINED, NEXT, {FIRST_NEXUS: "quiesced", JOINING: "active", NEXT: "not_yet"}, TakeOver((NEXT,))),
         (JOINED, NEXT, {JOINING: "not_yet", NEXT: "not_yet"}, TakeOver((NEXT, JOINING))),
-        (EXPUNGED, NEXT, {FIRST_NEXUS: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF)),
-        (EXPUNGED, JOINING, {FIRST_NEXUS: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF)),
+        (EXPUNGED, NEXT, {FIRST_NEXUS: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF_OF_EXPUNGED)),
+        (EXPUNGED, JOINING, {FIRST_NEXUS: "active", NEXT: "not_yet"}, AwaitHandoff(HANDOFF_OF_EXPUNGED)),
         (GONE, NEXT, {FIRST_NEXUS: "active", NEXT: "not_yet"}, TakeOver((NEXT,))),
         (GONE, JOINING, {FIRST_NEXUS: "active", NEXT: "not_yet"}, TakeOver((NEXT,))),
-        (WITH_LAST, LAST, {FIRST_NEXUS: "quiesced", NEXT: "not_yet", LAST: "not_yet"}, AwaitHandoff(AFTER_NEXT)),
+        (WITH_LAST, LAST, {FIRST_NEXUS: "quiesced", NEXT: "not_yet", LAST: "not_yet"}, not_due(WITH_LAST, 3)),
         (WITH_LAST, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "not_yet", LAST: "not_yet"}, TakeOver((NEXT,))),
-        (WITH_LAST, LAST, {NEXT: "quiesced", LAST: "not_yet"}, TakeOver((LAST,))),
-        (WITH_NEXT, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, TakeOver((NEXT,))),
+        (WITH_LAST, LAST, {NEXT: "quiesced", LAST: "not_yet"}, not_due(WITH_LAST, 3)),
+        (WITH_NEXT, NEXT, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, not_due(WITH_NEXT, 2)),
+        (WITH_NEXT, JOINING, {FIRST_NEXUS: "quiesced", NEXT: "not_yet"}, UseDatabase()),
     ],
 )
 def test_what_one_that_starts_is_to_do(
@@ -118,6 +125,21 @@ def test_an_expunged_one_waits_for_nothing(recorded: NexusState | None) -> None:
     expunged = edited_child(WITH_NEXT, ExpungeZone(NEXT), number=3)
     with pytest.raises(NexusExpunged, match=f"^zone {NEXT} is expunged in blueprint {expunged.id};"):
         turn_of(expunged, states, NEXT)
+
+
+def test_who_makes_way_waits_for_all_that_may_leave_sagas_to_it() -> None:
+    assert who_is_waited_for(INITIAL, FIRST_NEXUS, [FIRST_NEXUS, SECOND_NEXUS]) == []
+    assert who_is_waited_for(INITIAL, FIRST_NEXUS, [FIRST_NEXUS]) == [str(SECOND_NEXUS)]
+    left = edited_child(INITIAL, ExpungeZone(SECOND_NEXUS))
+    gone = edited_child(left, MarkReadyForCleanup(SECOND_NEXUS), number=3)
+    for done in ([FIRST_NEXUS], [FIRST_NEXUS, SECOND_NEXUS]):
+        expunged = f"{SECOND_NEXUS} (expunged, and not known to run no more)"
+        assert who_is_waited_for(left, FIRST_NEXUS, done) == [expunged]
+        assert who_is_waited_for(gone, FIRST_NEXUS, done) == []
+    assert who_is_waited_for(BUMPED, FIRST_NEXUS, [FIRST_NEXUS]) == [
+        f"{SECOND_NEXUS} (expunged, and not known to run no more)"
+    ]
+    assert who_is_waited_for(BUMPED, NEXT, [NEXT]) == []
 
 
 def test_a_quiesced_one_never_comes_back() -> None:
