@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import trio
 from saga_lab import KeptLog
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from nexus_lab import Nexus, World
 
 TARGET = "/deployment/blueprints/target"
+
+NEXT = UUID(int=3)
+"""A Nexus of the next generation."""
+
+ADD_NEXT: dict[str, object] = {
+    "edit": "add_nexus_zone",
+    "zone_id": NEXT,
+    "internal_address": "[::1]:9",
+    "next_generation": True,
+}
+BUMP: dict[str, object] = {"edit": "bump_nexus_generation"}
 
 
 async def get(nexus: Nexus, path: str) -> Any:

@@ -9,6 +9,7 @@ import psycopg
 from dropshot.app import error_response
 from dropshot.errors import HttpError, internal_error
 from nexus.db.errors import DatabaseUnavailable
+from nexus.deployment.edits import EditRefused
 from nexus.errors import InternalError, InvalidRequest, NexusError, ObjectNotFound, ServiceUnavailable
 from nexus.saga.errors import DetailsGone, InjectionRefused, SagaEnded, SagaError, SagaExists, SagaLost, SagaNotFound
 
@@ -24,7 +25,14 @@ def answer_errors(app: App) -> None:
     async def respond(error: Exception) -> TrioResponse:
         return await error_response(http_error(error))
 
-    for error_type in (NexusError, SagaError, DatabaseUnavailable, psycopg.OperationalError, psycopg.DataError):
+    for error_type in (
+        NexusError,
+        EditRefused,
+        SagaError,
+        DatabaseUnavailable,
+        psycopg.OperationalError,
+        psycopg.DataError,
+    ):
         app.register_error_handler(error_type, respond)
 
 
@@ -35,6 +43,8 @@ def http_error(error: Exception) -> HttpError:
             return internal_error(str(error))
         case NexusError():
             return HttpError(error.status, str(error), error_code=error.error_code)
+        case EditRefused():
+            return http_error(InvalidRequest(str(error)))
         case SagaNotFound():
             return http_error(ObjectNotFound.by_id("saga-dbg", error.saga_id))
         case DetailsGone():

@@ -57,6 +57,11 @@ async def read_target(connection: Connection) -> BlueprintTarget:
     return (await _read_version(connection)).target
 
 
+async def read_target_blueprint(connection: Connection) -> Blueprint:
+    """As `read_target`, with what is in it."""
+    return await read_blueprint(connection, (await read_target(connection)).target_id)
+
+
 async def lock_target(connection: Connection) -> TargetVersion:
     """Keep everybody else from changing the target until the transaction ends; returns it as it is then.
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexus.db.blueprint_target import read_target
+from nexus.db.blueprint_target import read_target_blueprint
 from nexus.db.blueprints import find_blueprint, insert_blueprint, read_blueprint
 from nexus.db.dns import read_newest_dns_versions
 from nexus.db.rack_state import read_rack_state
 from nexus.db.sleds import list_expunged_sleds
 from nexus.deployment.blueprint import FromEdit, FromPlanner
-from nexus.deployment.edits import ChildMetadata, EditRefused, child, edits_comment
+from nexus.deployment.edits import ChildMetadata, child, edits_comment
 from nexus.deployment.planner import plan
-from nexus.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,43 +37,26 @@ async def store_edited_blueprint(
     comment: str | None,
     now: datetime,
 ) -> Blueprint:
-    """A child of the target if no parent is named. Raises ObjectNotFound for the parent, InvalidRequest for edits that
-    make no sense in it.
-    """
-    if parent_id is None:
-        parent_id = (await read_target(connection)).target_id
-    parent = await read_blueprint(connection, parent_id)
+    """A child of the target if no parent is named. Raises ObjectNotFound for the parent, EditRefused."""
+    parent = await (read_target_blueprint(connection) if parent_id is None else read_blueprint(connection, parent_id))
     comment = edits_comment(edits) if comment is None else comment
-    try:
-        return await _store_child(
-            connection, parent, edits, FromEdit(), blueprint_id=blueprint_id, creator=creator, comment=comment, now=now
-        )
-    except EditRefused as error:
-        raise InvalidRequest(str(error)) from error
+    return await _store_child(
+        connection, parent, edits, FromEdit(), blueprint_id=blueprint_id, creator=creator, comment=comment, now=now
+    )
 
 
 async def store_planned_blueprint(
     connection: Connection, *, blueprint_id: BlueprintId, creator: str, now: datetime
 ) -> Blueprint:
-    """The child of the target that the planner wants, be it like the target. Raises InvalidRequest if it would leave no
+    """The child of the target that the planner wants, be it like the target. Raises EditRefused if it would leave no
     Nexus.
     """
-    target = await read_blueprint(connection, (await read_target(connection)).target_id)
+    target = await read_target_blueprint(connection)
     edits = plan(target, expunged_sleds=await list_expunged_sleds(connection))
     comment = edits_comment(edits)
-    try:
-        return await _store_child(
-            connection,
-            target,
-            edits,
-            FromPlanner(),
-            blueprint_id=blueprint_id,
-            creator=creator,
-            comment=comment,
-            now=now,
-        )
-    except EditRefused as error:
-        raise InvalidRequest(f"the plan cannot be made a blueprint: {error}") from error
+    return await _store_child(
+        connection, target, edits, FromPlanner(), blueprint_id=blueprint_id, creator=creator, comment=comment, now=now
+    )
 
 
 async def _store_child(

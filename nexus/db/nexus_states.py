@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexus.db.blueprint_target import lock_target, read_target
-from nexus.db.blueprints import read_blueprint
+from nexus.db.blueprint_target import lock_target, read_target_blueprint
 from nexus.deployment.nexus_states import TakeOver, first_states, turn_of, who_is_waited_for
 from nexus.ids import NexusId
 
@@ -47,13 +46,13 @@ async def take_turn(connection: Connection, nexus_id: NexusId) -> Turn:
 
     Run again after a commit whose answer was lost, it finds itself active.
     """
-    blueprint = await read_blueprint(connection, (await read_target(connection)).target_id)
+    blueprint = await read_target_blueprint(connection)
     cursor = await connection.execute("SELECT nexus_id, state FROM db_metadata_nexus ORDER BY nexus_id")
     turn = turn_of(blueprint, dict(await cursor.fetchall()), nexus_id)
     if not isinstance(turn, TakeOver):
         return turn
-    current = await lock_target(connection)
-    return await take_turn_in(connection, await read_blueprint(connection, current.target.target_id), nexus_id)
+    await lock_target(connection)
+    return await take_turn_in(connection, await read_target_blueprint(connection), nexus_id)
 
 
 async def take_turn_in(connection: Connection, target: Blueprint, nexus_id: NexusId) -> Turn:

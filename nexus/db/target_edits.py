@@ -9,7 +9,7 @@ from nexus.db.blueprint_target import lock_target, replace_target
 from nexus.db.blueprints import find_blueprint, read_blueprint
 from nexus.db.child_blueprints import make_child
 from nexus.deployment.blueprint import FromEdit
-from nexus.deployment.edits import EditRefused, edits_comment
+from nexus.deployment.edits import edits_comment
 from nexus.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ async def edit_target(
     """Make the edits that the target needs, as it is once it is locked. What `find_edits` reads is of then, too.
 
     Run again after a commit whose answer was lost, it finds the child that it made, be it the target still or not.
+    Raises EditRefused.
     """
     current = await lock_target(connection)
     made = await find_blueprint(connection, blueprint_id)
@@ -79,7 +80,7 @@ async def make_edited_target(
 ) -> Blueprint:
     """Make the edits that somebody wants in the target, which must be `parent_id` if that is given.
 
-    Raises InvalidRequest, and then nothing has changed.
+    Raises InvalidRequest if it is not, and EditRefused.
     """
 
     async def find_edits(target: Blueprint) -> Sequence[Edit]:
@@ -87,16 +88,13 @@ async def make_edited_target(
             raise InvalidRequest(f"Blueprint {parent_id} is not the current target blueprint")
         return edits
 
-    try:
-        edited = await edit_target(
-            connection,
-            find_edits,
-            blueprint_id=blueprint_id,
-            source=FromEdit(),
-            creator=creator,
-            comment=comment,
-            now=now,
-        )
-    except EditRefused as error:
-        raise InvalidRequest(str(error)) from error
+    edited = await edit_target(
+        connection,
+        find_edits,
+        blueprint_id=blueprint_id,
+        source=FromEdit(),
+        creator=creator,
+        comment=comment,
+        now=now,
+    )
     return edited.blueprint

@@ -274,6 +274,14 @@ class Blueprint(BlueprintMetadata, frozen=True, kw_only=True):
             if zone.in_service and zone.zone_type.nexus_generation == nexus_generation
         ]
 
+    def older_nexuses(self, nexus_generation: int) -> list[NexusId]:
+        """Those in service that are of an earlier generation."""
+        return [
+            zone.id
+            for _, zone in self.zones()
+            if zone.in_service and zone.zone_type.nexus_generation < nexus_generation
+        ]
+
 
 # --- the target ------------------------------------------------------------------------------------------------------
 

@@ -106,10 +106,8 @@ class RackState:
     expunged_sleds: Collection[SledId] = ()
     """By their policy, be they in service in the blueprint or not."""
 
-    use_database: Collection[NexusId] | None = None
-    """Nexuses that have run, and have not made way for others: they execute blueprints, and can change the target. None
-    if that is not known.
-    """
+    use_database: Collection[NexusId] = ()
+    """Nexuses that have run, and have not made way for others: they execute blueprints, and can change the target."""
 
 
 NOTHING_KNOWN = RackState()
@@ -141,8 +139,6 @@ def why_nobody_is_left(parent: Blueprint, blueprint: Blueprint, rack: RackState)
     """What is wrong if the control plane comes to an end with this child. None if somebody is left."""
     if parent.active_nexuses() and not blueprint.active_nexuses():
         return NO_NEXUS_LEFT
-    if rack.use_database is None:
-        return None
     left = [zone.id for _, zone in blueprint.zones() if zone.in_service]
     if _any_of(rack.use_database, parent) and not _any_of(rack.use_database, blueprint):
         return (
@@ -299,11 +295,9 @@ def _own_external_ip(blueprint: Blueprint, external_ip: str) -> str:
 
 def _bump_nexus_generation(blueprint: Blueprint, rack: RackState) -> Blueprint:
     older = [
-        str(zone.id)
-        for _, zone in blueprint.zones()
-        if zone.in_service
-        and zone.id in (rack.use_database or ())
-        and zone.zone_type.nexus_generation < blueprint.nexus_generation
+        str(nexus_id)
+        for nexus_id in blueprint.older_nexuses(blueprint.nexus_generation)
+        if nexus_id in rack.use_database
     ]
     if older:
         raise EditRefused(

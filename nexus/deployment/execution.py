@@ -14,8 +14,6 @@ from nexus.deployment.blueprint import Expunged
 from nexus.deployment.nexus_states import goal_state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from nexus.deployment.blueprint import Blueprint, BlueprintZone
     from nexus.ids import NexusId
 
@@ -73,16 +71,6 @@ def why_not_to_execute(blueprint: Blueprint, nexus_id: NexusId) -> str | None:
             return str(NotInBlueprint(nexus_id, blueprint))
         case None:
             return f"this Nexus, zone {nexus_id}, is expunged: it executes nothing any more"
-
-
-def older_nexuses(blueprint: Blueprint, nexus_id: NexusId, nexus_ids: Collection[NexusId]) -> list[NexusId]:
-    """Those of these that are in service and of an older generation than that Nexus, which is in the blueprint."""
-    generation = own_generation(blueprint, nexus_id)
-    return [
-        zone.id
-        for _, zone in blueprint.zones()
-        if zone.in_service and zone.id in nexus_ids and zone.zone_type.nexus_generation < generation
-    ]
 
 
 def expunged_zones(blueprint: Blueprint, *, ready_for_cleanup: bool) -> list[BlueprintZone]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from nexus.deployment.blueprint import Expunged, InService
 from nexus.deployment.own_zone import refuse_expunged
+from nexus.ids import NexusId
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from nexus.deployment.blueprint import Blueprint, BlueprintZone
-    from nexus.ids import BlueprintId, NexusId
+    from nexus.deployment.blueprint import Blueprint
+    from nexus.ids import BlueprintId
 
 NexusState: TypeAlias = Literal["active", "not_yet", "quiesced"]
 """As in `db_metadata_nexus`."""
@@ -129,7 +130,8 @@ def _turn_to_take_over(blueprint: Blueprint, states: Mapping[NexusId, NexusState
             f"the handoff: this one is of generation {generation}, and in blueprint {blueprint.id} the active one is"
             f" {blueprint.nexus_generation}"
         )
-    together = tuple(zone.id for zone in _in_service(blueprint, generation) if states.get(zone.id) == "not_yet")
+    peers = [NexusId(zone.id) for zone in blueprint.nexuses_in_service(generation)]
+    together = tuple(peer for peer in peers if states.get(peer) == "not_yet")
     return TakeOver(together) if together else UseDatabase()
 
 
@@ -165,7 +167,3 @@ def who_is_waited_for(blueprint: Blueprint, nexus_id: NexusId, done: Collection[
                 case InService() if zone.id not in done:
                     waited_for.append(str(zone.id))
     return waited_for
-
-
-def _in_service(blueprint: Blueprint, generation: int) -> list[BlueprintZone]:
-    return [zone for _, zone in blueprint.zones() if zone.in_service and zone.zone_type.nexus_generation == generation]

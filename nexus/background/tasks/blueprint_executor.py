@@ -27,7 +27,6 @@ from nexus.deployment.execution import (
     NotInBlueprint,
     StepReport,
     expunged_zones,
-    older_nexuses,
     own_generation,
     saga_moves,
     why_not_to_execute,
@@ -218,7 +217,9 @@ class BlueprintExecutor:
         moves = saga_moves(blueprint, self._nexus_id)
         if not moves.orphaned:
             return "no expunged Nexus of an older generation is ready for cleanup"
-        if able := older_nexuses(blueprint, self._nexus_id, await self._pool.transaction(list_active)):
+        active = await self._pool.transaction(list_active)
+        older = blueprint.older_nexuses(own_generation(blueprint, self._nexus_id))
+        if able := [nexus_id for nexus_id in older if nexus_id in active]:
             return f"left to Nexuses of their generation that have not made way yet: {', '.join(map(str, able))}"
         secs = [SecId(zone_id) for zone_id in moves.orphaned]
         given_up = await self._sec.abandon_orphans(secs, comment=ORPHANED_COMMENT, guard=check)

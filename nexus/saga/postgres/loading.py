@@ -130,34 +130,39 @@ async def _load(connection: Connection, claims: Sequence[Claim], writer: LogWrit
 
 
 async def _load_in_pages(transact: Transact, claim: Claim, writer: LogWriter) -> StoredSaga | SagaError:
-    async def read_saga(connection: Connection) -> list[TupleRow]:
-        return await (await connection.execute(READ_SAGAS, ([claim.saga_id],))).fetchall()
-
-    async def read_page(
-        connection: Connection, claim: Claim, query: LiteralString, after: tuple[object, ...]
-    ) -> list[TupleRow]:
-        holdings = await read_holdings(connection, [claim.saga_id])
-        if claim.saga_id not in holdings:
-            raise SagaNotFound(claim.saga_id)
-        holdings[claim.saga_id].check_claim(claim)
-        cursor = await connection.execute(query, (claim.saga_id, *after, ROWS_IN_A_PAGE))
-        return await cursor.fetchall()
-
     events: list[TupleRow] = []
     attempts: list[TupleRow] = []
     try:
-        saga_rows = await transact(read_saga)
+        saga = await transact(partial(_read_saga, claim=claim))
         after: tuple[object, ...] = (-1,)
-        while page := await transact(partial(read_page, claim=claim, query=READ_EVENTS_AFTER, after=after)):
+        while page := await transact(partial(_read_page, claim=claim, query=READ_EVENTS_AFTER, after=after)):
             events += page
             after = (page[-1][-1],)
         after = (-1, "", 0)
-        while page := await transact(partial(read_page, claim=claim, query=READ_ATTEMPTS_AFTER, after=after)):
+        while page := await transact(partial(_read_page, claim=claim, query=READ_ATTEMPTS_AFTER, after=after)):
             attempts += page
             after = page[-1][1:4]
-        return _stored_saga(claim, saga_rows[0], events, attempts, writer)
+        return _stored_saga(claim, saga, events, attempts, writer)
     except SagaError as error:
         return error
+
+
+async def _read_saga(connection: Connection, *, claim: Claim) -> TupleRow:
+    row = await (await connection.execute(READ_SAGAS, ([claim.saga_id],))).fetchone()
+    if row is None:
+        raise SagaNotFound(claim.saga_id)
+    return row
+
+
+async def _read_page(
+    connection: Connection, *, claim: Claim, query: LiteralString, after: tuple[object, ...]
+) -> list[TupleRow]:
+    holding = (await read_holdings(connection, [claim.saga_id])).get(claim.saga_id)
+    if holding is None:
+        raise SagaNotFound(claim.saga_id)
+    holding.check_claim(claim)
+    cursor = await connection.execute(query, (claim.saga_id, *after, ROWS_IN_A_PAGE))
+    return await cursor.fetchall()
 
 
 def _by_saga(rows: Iterable[TupleRow]) -> defaultdict[SagaId, list[TupleRow]]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from nexus_lab import FIRST, Nexus, world
 
+from nexus.deployment.edits import NO_NEXUS_LEFT
 from simstack.rack_setup import SLED_IDS
 
 if TYPE_CHECKING:
@@ -169,11 +170,7 @@ async def test_a_plan_that_would_leave_nobody_is_refused(database_url: str, chec
         await nexus.ready()
         api = Api(nexus, check_openapi)
         await api("POST", "/sleds/expunge", {"sled": str(SLED_IDS[0])})
-        status, code, message = await api.refused("POST", REGENERATE)
-        assert (status, code) == (400, "InvalidRequest")
-        assert message.startswith(
-            "the plan cannot be made a blueprint: no Nexus of the active generation would be left"
-        )
+        assert await api.refused("POST", REGENERATE) == (400, "InvalidRequest", NO_NEXUS_LEFT)
         add = {"edit": "add_nexus_zone", "zone_id": UUID(int=2), "internal_address": "[::1]:9"}
         made = await api("POST", "/experimental/blueprints/target/edit", {"edits": [add]})
         assert [zone["id"] for zone in made["sleds"][str(SLED_IDS[1])]["zones"]] == [str(UUID(int=2))]

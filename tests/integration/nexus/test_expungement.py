@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
-from blueprint_driver import TARGET, edit_target, eventually, get, names, post, until_a_lock_is_waited_for
+from blueprint_driver import (
+    ADD_NEXT,
+    BUMP,
+    NEXT,
+    TARGET,
+    edit_target,
+    eventually,
+    get,
+    names,
+    post,
+    until_a_lock_is_waited_for,
+)
 from blueprint_lab import edited_child
 from nexus_lab import FIRST, SECOND, Nexus, World, world
 from saga_lab import KeptLog
@@ -112,28 +123,19 @@ async def test_one_that_is_expunged_while_it_puts_itself_in_service(database_url
             assert (await w.refusal(SECOND, expunge)).startswith("this Nexus is expunged, and never comes back: ")
 
 
-THIRD = UUID(int=0x3)
-ADD_THIRD = {
-    "edit": "add_nexus_zone",
-    "zone_id": THIRD,
-    "internal_address": "[::1]:9",
-    "next_generation": True,
-}
-
-
 async def test_one_on_standby_waits_no_longer(database_url: str) -> None:
     async with world(database_url) as w, w.nexus() as first:
         await w.initialize_rack(first)
         await first.ready()
-        await edit_target(first, ADD_THIRD)
+        await edit_target(first, ADD_NEXT)
 
         async def expunge(standby: Nexus) -> None:
             await standby.news.wait_for_status("the handoff")
             assert standby.news.values["X_STANDBY"] == "1"
-            await edit_target(first, {"edit": "expunge_zone", "zone_id": THIRD})
+            await edit_target(first, {"edit": "expunge_zone", "zone_id": NEXT})
 
-        for refusal in (await w.refusal(THIRD, expunge), await w.refusal(THIRD)):
-            assert refusal.startswith(f"this Nexus is expunged, and never comes back: zone {THIRD} is expunged in ")
+        for refusal in (await w.refusal(NEXT, expunge), await w.refusal(NEXT)):
+            assert refusal.startswith(f"this Nexus is expunged, and never comes back: zone {NEXT} is expunged in ")
         assert rows(database_url, "SELECT sec_id FROM sec_process") == [(FIRST,)]
 
 
@@ -188,8 +190,8 @@ async def test_sagas_of_an_older_generation_are_orphaned(database_url: str) -> N
         async with w.nexus(SECOND) as second:
             await two_nexuses(w, first, second)
             saga_id, _ = await create_demo(second)
-        await edit_target(first, ADD_THIRD, {"edit": "bump_nexus_generation"})
-        async with w.nexus(THIRD) as new:
+        await edit_target(first, ADD_NEXT, BUMP)
+        async with w.nexus(NEXT) as new:
             await new.news.wait_for_status("the handoff")
             # The second one is dead: it can neither drain nor say that it is quiesced.
             with psycopg.connect(database_url) as connection:

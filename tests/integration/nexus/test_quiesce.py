@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 import trio
 import trio.testing
-from blueprint_driver import TARGET, edit_target, eventually, get, names, post
+from blueprint_driver import ADD_NEXT, BUMP, NEXT, TARGET, edit_target, eventually, get, names, post
 from nexus_lab import FIRST, SECOND, Nexus, world
 
 from dropshot.address import SocketAddr
@@ -69,16 +69,6 @@ async def test_new_sagas_are_refused_and_those_at_hand_go_on(database_url: str, 
         assert REQUESTED in await refused(nexus, "/experimental/sagas", {"name": "demo", "count": 3})
         await post(nexus, f"/demo-saga/{made['demo_saga_id']}/complete")
         await nexus.eventually("GET", "/sagas", lambda answer: b"succeeded" in answer.body)
-
-
-NEXT = UUID(int=0x3)
-ADD_NEXT = {
-    "edit": "add_nexus_zone",
-    "zone_id": NEXT,
-    "internal_address": "[::1]:9",
-    "next_generation": True,
-}
-BUMP: dict[str, object] = {"edit": "bump_nexus_generation"}
 
 
 def is_quiesced(answer: Response) -> bool:
